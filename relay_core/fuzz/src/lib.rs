@@ -1,0 +1,1 @@
+//! Fuzz entry points, one function a surface; each must accept any bytes without panicking.
