@@ -1,0 +1,1 @@
+"""What an organisation signs: certificates, computer documents, stamps, revocations."""

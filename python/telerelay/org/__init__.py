@@ -1,0 +1,1 @@
+"""The organisation's commands: init, join, keep, invite, approve, grant, revoke, list."""

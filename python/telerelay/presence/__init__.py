@@ -1,0 +1,1 @@
+"""Where an agent's ready connection waits: the contract and its implementations."""

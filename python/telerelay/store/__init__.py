@@ -1,0 +1,1 @@
+"""Durable truth in SQL: tables, migrations, transactions."""

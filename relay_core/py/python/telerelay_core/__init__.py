@@ -1,0 +1,5 @@
+"""The Rust core of telerelay: codecs, sockets, TLS. Everything public is named here."""
+
+from telerelay_core._core import __version__
+
+__all__ = ["__version__"]

@@ -1,0 +1,1 @@
+"""What agent and client share in Python: credentials, enrolment, console."""

@@ -1,0 +1,1 @@
+"""The proof: what is run against the real thing."""

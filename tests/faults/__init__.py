@@ -1,0 +1,1 @@
+"""What needs something to break: processes killed, packets dropped, hostile nodes."""
