@@ -1,4 +1,4 @@
-"""The Rust core of telerelay: codecs, sockets, TLS. Everything public is named here."""
+"""The Rust core of telerelay: sockets, TLS, framing, pairing. Everything public is named here."""
 
 from telerelay_core._core import __version__
 
