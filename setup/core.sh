@@ -4,4 +4,4 @@
 set -euo pipefail
 
 build/uv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --no-config --offline \
-    --reinstall -e relay_core/py -e relay_core/sim
+    --reinstall -e relay_core/py -e relay_core/sim/py
