@@ -1,9 +1,9 @@
-//! The simulator as the Python module `telerelay_sim`, for the tests only.
+//! The simulator as the Python module `telerelay_sim._sim`, for the tests only.
 use pyo3::prelude::*;
 
-/// Simulator of telerelay: agents, nodes and clients on a virtual clock.
+/// Simulator of telerelay: agents, nodes and clients on a virtual clock. Use the names of `telerelay_sim`.
 #[pymodule]
-mod telerelay_sim {
+mod _sim {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
     #[pymodule_init]

@@ -1,0 +1,75 @@
+# What one does with this repository. `make` alone tells.
+.DEFAULT_GOAL := help
+.PHONY: help setup core demo test lint bench fuzz lock clean
+.DELETE_ON_ERROR:
+MAKEFLAGS += --no-print-directory
+SHELL := /bin/bash
+.SHELLFLAGS := -euo pipefail -c
+
+BIN := .venv/bin
+# Build results are kept; one stamp a step tells whether its sources changed since.
+LOCKED := .venv/.locked
+PACKAGES := .venv/.packages
+CORE := .venv/.core
+CORE_SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find relay_core -type f \
+	\( -name '*.rs' -o -name 'Cargo.toml' -o -name 'pyproject.toml' -o -path 'relay_core/spec/*.toml' -o -name pyo3.conf \))
+PYPROJECTS := python/pyproject.toml agent/pyproject.toml client/pyproject.toml
+
+help: ## tell what there is
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+
+setup: core ## make .venv with everything in it, installing what this machine lacks
+
+.PHONY: programs
+programs:
+	@setup/programs.sh
+
+$(LOCKED): requirements.lock setup/venv.sh setup/uv.sh setup/python.sh | programs
+	@echo "setup: .venv from requirements.lock"
+	@setup/venv.sh
+	@touch $@
+
+$(PACKAGES): $(LOCKED) $(PYPROJECTS) setup/packages.sh
+	@echo "setup: packages of this repository"
+	@setup/packages.sh
+	@touch $@
+
+$(CORE): $(PACKAGES) $(CORE_SOURCES) setup/core.sh
+	@echo "setup: Rust core"
+	@setup/core.sh
+	@touch $@
+
+core: programs $(CORE) ## compile the Rust core into .venv, when its sources changed
+
+demo: setup ## show a real desktop through the relay
+	@echo "make demo: there is no relay to show yet; tests/desktop shows a real desktop captured without one" >&2
+	@exit 1
+
+test: setup lint ## everything that CI runs: lint, Rust tests, Python tests
+	@mkdir -p build
+	cargo test --workspace --locked --quiet 2>&1 | tee build/rust-tests.txt
+	$(BIN)/pytest
+	@awk '/^test result:/ {passed += $$4; failed += $$6} END {printf "rust: %d passed, %d failed\n", passed, failed}' build/rust-tests.txt
+
+lint: setup ## formatting, clippy, ruff, types, stubs, import contracts
+	cargo fmt --all --check
+	cargo clippy --workspace --all-targets --locked --quiet -- -D warnings
+	$(BIN)/ruff check --quiet
+	$(BIN)/ruff format --check --quiet
+	$(BIN)/mypy
+	$(BIN)/stubtest --mypy-config-file pyproject.toml telerelay_core telerelay_sim
+	$(BIN)/lint-imports --no-logo
+
+bench: setup ## measure the relay against its goals
+	@echo "make bench: nothing is measured yet" >&2
+	@exit 1
+
+fuzz: ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface
+	@relay_core/fuzz/run.sh
+
+lock: $(LOCKED) ## resolve the dependencies of pyproject.toml anew into requirements.lock
+	@setup/lock.sh
+
+clean: ## remove all that was built
+	rm -rf target build .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
+	find relay_core -name '*.so' -delete

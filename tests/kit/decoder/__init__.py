@@ -1,0 +1,1 @@
+"""An independent reading of the protocol: frames and documents decoded from PROTOCOL.md alone."""
