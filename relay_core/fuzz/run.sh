@@ -30,5 +30,5 @@ for target in "${targets[@]}"; do
     echo "fuzz: $target"
     # New inputs go to build/; a crash that is kept becomes a file of corpus/, which the ordinary tests replay.
     "../../target/fuzz/$triple/release/$target" -max_total_time="${FUZZ_SECONDS:-60}" \
-        -artifact_prefix="$found/crash-" "$found" "corpus/$target"
+        -artifact_prefix="../../build/fuzz/$target-" "$found" "corpus/$target"
 done
