@@ -38,7 +38,7 @@ for entry in "${files[@]}"; do
 done
 
 if ! command -v cargo >/dev/null; then
-    echo "setup: cargo is missing: install Rust 1.95 or newer (rustup.rs), then run make setup again" >&2
+    echo "setup: cargo is missing: install Rust 1.95 or newer, then run make setup again" >&2
     exit 1
 fi
 
