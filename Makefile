@@ -22,21 +22,21 @@ setup: core ## make .venv with everything in it, installing what this machine la
 
 .PHONY: programs
 programs:
-	@setup/programs.sh
+	@packaging/setup/programs.sh
 
-$(LOCKED): requirements.lock setup/venv.sh setup/uv.sh setup/python.sh | programs
+$(LOCKED): requirements.lock packaging/setup/venv.sh packaging/setup/uv.sh packaging/setup/python.sh | programs
 	@echo "setup: .venv from requirements.lock"
-	@setup/venv.sh
+	@packaging/setup/venv.sh
 	@touch $@
 
-$(PACKAGES): $(LOCKED) $(PYPROJECTS) setup/packages.sh
+$(PACKAGES): $(LOCKED) $(PYPROJECTS) packaging/setup/packages.sh
 	@echo "setup: packages of this repository"
-	@setup/packages.sh
+	@packaging/setup/packages.sh
 	@touch $@
 
-$(CORE): $(PACKAGES) $(CORE_SOURCES) setup/core.sh
+$(CORE): $(PACKAGES) $(CORE_SOURCES) packaging/setup/core.sh
 	@echo "setup: Rust core"
-	@setup/core.sh
+	@packaging/setup/core.sh
 	@touch $@
 
 core: programs $(CORE) ## compile the Rust core into .venv, when its sources changed
@@ -68,7 +68,7 @@ fuzz: ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface
 	@relay_core/fuzz/run.sh
 
 lock: $(LOCKED) ## resolve the dependencies of pyproject.toml anew into requirements.lock
-	@setup/lock.sh
+	@packaging/setup/lock.sh
 
 clean: ## remove all that was built
 	rm -rf target build .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache

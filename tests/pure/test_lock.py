@@ -17,11 +17,11 @@ def requirement(name: str) -> str:
 
 
 def install(lock: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Install `lock` into the new `folder` as setup/venv.sh does; nothing is taken from an earlier run."""
+    """Install `lock` into the new `folder` as packaging/setup/venv.sh does; nothing is taken from an earlier run."""
     folder.mkdir()
     file = folder / "requirements.lock"
     file.write_text(lock)
-    setup = (ROOT / "setup/venv.sh").read_text()
+    setup = (ROOT / "packaging/setup/venv.sh").read_text()
     options = re.search(r"pip install .*?(--require-hashes.*?) -r requirements\.lock", setup)
     assert options is not None
     uv = (ROOT / "build/uv/bin/uv", "pip", "install", "--no-config", "--no-cache", "--no-deps")

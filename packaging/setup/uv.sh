@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # Puts the pinned uv into build/uv, checked against the hashes of requirements.lock, and prints its path.
-# usage: setup/uv.sh PYTHON
+# usage: packaging/setup/uv.sh PYTHON
 set -euo pipefail
 
 python=$1

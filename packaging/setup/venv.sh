@@ -3,8 +3,8 @@
 # what is already installed, and an altered hash must fail.
 set -euo pipefail
 
-python=$(setup/python.sh)
-uv=$(setup/uv.sh "$python")
+python=$(packaging/setup/python.sh)
+uv=$(packaging/setup/uv.sh "$python")
 export UV_PYTHON_DOWNLOADS=never
 
 "$uv" venv --quiet --clear --no-config --python "$python" .venv
