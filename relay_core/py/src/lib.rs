@@ -1,10 +1,21 @@
 //! The Rust core as the Python module `telerelay_core._core`: conversion only, no decision.
+mod failure;
+mod log;
+mod text;
+
 use pyo3::prelude::*;
 
 /// Rust core of telerelay: protocol codecs, sockets and TLS. Use the names of `telerelay_core`.
 #[pymodule]
 mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
+
+    #[pymodule_export]
+    use super::failure::CoreError;
+    #[pymodule_export]
+    use super::log::log_to_stderr;
+    #[pymodule_export]
+    use super::text::{format_attempt_id, format_computer_id, parse_attempt_id, parse_computer_id};
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {

@@ -1,5 +1,21 @@
 """The Rust core of telerelay: sockets, TLS, framing, pairing. Everything public is named here."""
 
-from telerelay_core._core import __version__
+from telerelay_core._core import (
+    CoreError,
+    __version__,
+    format_attempt_id,
+    format_computer_id,
+    log_to_stderr,
+    parse_attempt_id,
+    parse_computer_id,
+)
 
-__all__ = ["__version__"]
+__all__ = [
+    "CoreError",
+    "__version__",
+    "format_attempt_id",
+    "format_computer_id",
+    "log_to_stderr",
+    "parse_attempt_id",
+    "parse_computer_id",
+]

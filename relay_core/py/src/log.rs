@@ -1,0 +1,20 @@
+//! The core's log lines, on standard error like Python's own.
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use tracing::Level;
+
+/// Send the core's log lines to standard error. Once per process; later calls change nothing.
+#[pyfunction]
+pub(crate) fn log_to_stderr(level: &str, json: bool) -> PyResult<()> {
+    let level = match level {
+        "debug" => Level::DEBUG,
+        "info" => Level::INFO,
+        "warning" => Level::WARN,
+        "error" => Level::ERROR,
+        other => return Err(PyValueError::new_err(format!("'{other}' is not a log level"))),
+    };
+    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false);
+    // A second call finds a subscriber in place, and that one stays.
+    let _placed = if json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
+    Ok(())
+}
