@@ -1,2 +1,24 @@
 //! The outer roles of node, agent and client, pairing and SWITCH, as pure state machines.
+//!
+//! Frames, time and randomness come in; commands go out. None of the machines knows a socket, a clock or a task: whoever
+//! drives one hands it what happened, then takes its commands until there are none, and calls `timeout` when
+//! `next_timeout` has come. Two runs with the same inputs give the same commands.
+//!
+//! - [`node::Node`]: a whole relay node with all its legs (PROTOCOL.md §5.1–§5.3, §5.6, §5.8)
+//! - [`agent::Agent`]: the office PC and its ready connection (§5.4, §5.7)
+//! - [`client::Client`]: one connection request of the home PC (§5.5)
+//! - [`switch`]: when a leg puts its outer TLS down (§6)
 #![forbid(unsafe_code)]
+
+pub mod agent;
+pub mod client;
+mod deadlines;
+mod dial;
+mod leg;
+pub mod node;
+mod refusal;
+pub mod switch;
+
+pub use dial::Hop;
+pub use leg::{How, LegKey, PathKind, Traffic, VERSION};
+pub use refusal::Refusal;

@@ -1,0 +1,49 @@
+//! What all three roles say about a leg.
+
+/// The protocol version of HELLO and WELCOME.
+pub const VERSION: u16 = 1;
+
+/// A leg, as machine and driver call it. At a node the driver numbers legs, at an endpoint the machine does. A number
+/// is never used twice, so that news of a leg that is gone cannot hit another one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
+pub struct LegKey(pub u64);
+
+/// How to close a leg. Either way the machine has forgotten the leg: nothing that still comes from it matters.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum How {
+    /// Send what is queued for it, then close.
+    Flushed,
+    /// Drop what is queued.
+    AtOnce,
+}
+
+/// What a path was when it ended (PROTOCOL.md §6, §14).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum PathKind {
+    /// Both legs in outer TLS.
+    Wrapped,
+    /// One leg in outer TLS, one without.
+    Mixed,
+    /// Both legs without outer TLS.
+    Direct,
+}
+
+impl PathKind {
+    /// The word of an audit record.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Wrapped => "wrapped",
+            Self::Mixed => "mixed",
+            Self::Direct => "direct",
+        }
+    }
+}
+
+/// The bytes of inner TLS that a path carried.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Traffic {
+    /// From the agent to the client.
+    pub to_client: u64,
+    /// From the client to the agent.
+    pub to_agent: u64,
+}

@@ -1,0 +1,253 @@
+//! From the end of a path to the attempt's one terminal event; cutting and stopping (PROTOCOL.md §5.6).
+use telerelay_wire::ids::{PathId, Stage};
+use telerelay_wire::outer::{Cut, Frame, Goaway, SessionEnd};
+use telerelay_wire::{Code, Moment, Reason, limits};
+
+use super::command::{AttemptTicket, Cause, Command, PathEnd, Terminal};
+use super::table::{Attempt, Phase, Timer};
+use super::{Node, Scope};
+use crate::leg::{How, LegKey, Traffic};
+
+impl Node {
+    /// Both legs of a path are closed. Exactly once for each [`Command::Join`].
+    pub fn path_ended(&mut self, path: PathId, end: PathEnd, now: Moment) {
+        let Some(&ticket) = self.paths.get(&path) else {
+            return;
+        };
+        let Some(attempt) = self.attempts.get_mut(&ticket) else {
+            return;
+        };
+        let Phase::Path {
+            leg: agent,
+            ruled,
+            report,
+            ..
+        } = &mut attempt.phase
+        else {
+            return;
+        };
+        let ruled = match end.cause {
+            Cause::Leg => ruled.take(),
+            Cause::Breach(code) => ruled.take().or(Some(code.into())),
+        };
+        let (agent, client, report) = (*agent, attempt.client, report.take());
+        attempt.phase = Phase::Ended {
+            at: now,
+            end,
+            ruled,
+        };
+        self.deadlines.arm(
+            &mut attempt.due,
+            now + limits::SESSION_END,
+            Timer::SessionEnd(ticket),
+        );
+        self.take_leg(client);
+        if let Some(leg) = self.take_leg(agent) {
+            self.device_left(agent, leg.device(), now);
+        }
+        if let Some(report) = report {
+            self.reported(ticket, Some(report));
+        }
+    }
+
+    /// The agent says how a session ended. Its word counts for paths of its own device only; one for a path that is
+    /// forgotten came too late.
+    pub(super) fn session_end(&mut self, key: LegKey, report: SessionEnd, now: Moment) {
+        let Some(&ticket) = self.paths.get(&report.path) else {
+            return;
+        };
+        let Some(attempt) = self.attempts.get_mut(&ticket) else {
+            return;
+        };
+        let own = self
+            .legs
+            .get(&key)
+            .is_some_and(|leg| attempt.agent() == Some(leg.device()));
+        match &mut attempt.phase {
+            Phase::Path { report: first, .. } if own => {
+                first.get_or_insert(report);
+            }
+            Phase::Ended { .. } if own => self.reported(ticket, Some(report)),
+            _ => self.break_off(key, Code::PathUnknown, now),
+        }
+    }
+
+    pub(super) fn not_reported(&mut self, ticket: AttemptTicket) {
+        self.reported(ticket, None);
+    }
+
+    fn reported(&mut self, ticket: AttemptTicket, report: Option<SessionEnd>) {
+        let Some(attempt) = self.forget_attempt(ticket) else {
+            return;
+        };
+        let Phase::Ended { at, end, ref ruled } = attempt.phase else {
+            return;
+        };
+        let (code, stage, session, notices) = match report {
+            Some(SessionEnd {
+                code,
+                stage,
+                session,
+                notices,
+                ..
+            }) => (code, stage, session, notices.into_vec()),
+            None => (Code::PathLost.into(), Stage::Inner, None, Vec::new()),
+        };
+        let code = ruled.clone().unwrap_or(code);
+        let told = terminal(attempt, code, stage, at);
+        self.tell_terminal(Terminal {
+            path_kind: Some(end.kind),
+            traffic: end.traffic,
+            session,
+            notices,
+            ..told
+        });
+    }
+
+    pub(super) fn tell_refused(&mut self, attempt: Attempt, code: Reason, now: Moment) {
+        let stage = attempt.phase.stage();
+        self.tell_terminal(terminal(attempt, code, stage, now));
+    }
+
+    fn tell_terminal(&mut self, terminal: Terminal) {
+        self.commands
+            .push_back(Command::Terminal(Box::new(terminal)));
+        self.tell_drained();
+    }
+
+    /// Takes an attempt out of every table.
+    pub(super) fn forget_attempt(&mut self, ticket: AttemptTicket) -> Option<Attempt> {
+        let mut attempt = self.attempts.remove(&ticket)?;
+        self.deadlines.disarm(&mut attempt.due);
+        self.paths.remove(&attempt.request.path);
+        Some(attempt)
+    }
+
+    /// Ends every attempt of these devices, agents or clients: `node cut`. How many there were.
+    pub fn cut(&mut self, scope: Scope, code: Code, now: Moment) -> usize {
+        let range = scope.range();
+        let hit: Vec<_> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| {
+                let client = super::DeviceKey {
+                    organisation: attempt.request.organisation,
+                    device: attempt.request.client,
+                };
+                range.contains(&client)
+                    || attempt.agent().is_some_and(|agent| range.contains(&agent))
+            })
+            .map(|(&ticket, _)| ticket)
+            .collect();
+        for &ticket in &hit {
+            self.cut_attempt(ticket, code, now);
+        }
+        hit.len()
+    }
+
+    /// Ends an attempt by the node's word. The agent of a path is told first, so that its CLOSE can cross.
+    pub(super) fn cut_attempt(&mut self, ticket: AttemptTicket, code: Code, now: Moment) {
+        let Some(attempt) = self.attempts.get_mut(&ticket) else {
+            return;
+        };
+        let agent = attempt.agent();
+        match &mut attempt.phase {
+            Phase::Ended { .. } | Phase::Path { ruled: Some(_), .. } => {}
+            Phase::Path { ruled, .. } => {
+                *ruled = Some(code.into());
+                let ready = agent
+                    .and_then(|agent| self.devices.get(&agent))
+                    .and_then(|presence| presence.ready);
+                if let Some(ready) = ready {
+                    self.deadlines
+                        .arm(&mut attempt.due, now + limits::CUT, Timer::Cut(ticket));
+                    let cut = Cut {
+                        path: attempt.request.path,
+                        code: code.into(),
+                    };
+                    self.commands
+                        .push_back(Command::Send(ready, Frame::Cut(cut)));
+                } else {
+                    self.close_path(ticket);
+                }
+            }
+            _ => self.abort(ticket, code.into(), now),
+        }
+    }
+
+    /// A leg of a path broke the rules.
+    pub(super) fn breach(&mut self, ticket: AttemptTicket, code: Code) {
+        if let Some(Attempt {
+            phase: Phase::Path { ruled, .. },
+            ..
+        }) = self.attempts.get_mut(&ticket)
+        {
+            ruled.get_or_insert(code.into());
+            self.close_path(ticket);
+        }
+    }
+
+    pub(super) fn close_path(&mut self, ticket: AttemptTicket) {
+        if let Some(Attempt {
+            phase: Phase::Path { leg, closing, .. },
+            client,
+            ..
+        }) = self.attempts.get_mut(&ticket)
+            && !core::mem::replace(closing, true)
+        {
+            let legs: [LegKey; 2] = [*leg, *client];
+            self.commands
+                .extend(legs.map(|leg| Command::Close(leg, How::Flushed)));
+        }
+    }
+
+    /// Takes nothing new: HELLO and CONNECT are answered `TRY_LATER`, agents get GOAWAY. What runs goes on until
+    /// `deadline` and is then cut (`DRAINED`). [`Command::Drained`] follows when no attempt is left.
+    pub fn stop(&mut self, deadline: Moment, goaway: &Goaway) {
+        if self.stopping {
+            return;
+        }
+        self.stopping = true;
+        self.deadlines.arm(&mut self.grace, deadline, Timer::Grace);
+        for leg in self.devices.values().filter_map(|presence| presence.ready) {
+            self.commands
+                .push_back(Command::Send(leg, Frame::Goaway(goaway.clone())));
+        }
+        self.tell_drained();
+    }
+
+    pub(super) fn grace_over(&mut self, now: Moment) {
+        self.cut(Scope::All, Code::Drained, now);
+    }
+
+    pub(super) fn tell_drained(&mut self) {
+        if self.grace.is_some() && self.attempts.is_empty() {
+            self.deadlines.disarm(&mut self.grace);
+            self.commands.push_back(Command::Drained);
+        }
+    }
+}
+
+/// What the node knows of every attempt; of a path there is more.
+fn terminal(attempt: Attempt, code: Reason, stage: Stage, ended: Moment) -> Terminal {
+    let request = attempt.request;
+    Terminal {
+        ticket: request.ticket,
+        attempt: request.attempt,
+        routed: attempt.agent.is_some(),
+        path: request.path,
+        organisation: request.organisation,
+        client: request.client,
+        agent: attempt.agent,
+        address: request.address,
+        computer: request.computer,
+        service: request.service,
+        path_kind: None,
+        code,
+        stage,
+        duration: ended.since(attempt.began),
+        traffic: Traffic::default(),
+        session: None,
+        notices: Vec::new(),
+    }
+}

@@ -1,0 +1,222 @@
+//! What a node holds for each leg, device and attempt, and what each of them waits for.
+use std::collections::VecDeque;
+
+use telerelay_wire::ids::{ClientAddress, DeviceId, Instance, OrganisationId, Program, Stage};
+use telerelay_wire::outer::{Early, SessionEnd};
+use telerelay_wire::{Moment, Reason};
+
+use super::admission::{Identity, Side};
+use super::command::{AttemptTicket, PathEnd, RouteRequest};
+use crate::deadlines::Due;
+use crate::leg::LegKey;
+
+/// Every timer of a node; each owner has one at a time.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) enum Timer {
+    /// HELLO, or a client's CONNECT, has not come.
+    FirstFrame(LegKey),
+    /// A ready connection has been silent for so long that nobody is there.
+    ReadySilence(LegKey),
+    /// The older leg has not answered the ping that this leg, another instance of its device, caused.
+    ClonePing(LegKey),
+    /// `route` has not been answered.
+    Route(AttemptTicket),
+    /// A denial leaves.
+    Denied(AttemptTicket),
+    /// The agent has not come back.
+    GapWait(AttemptTicket),
+    /// The agent has neither accepted nor refused.
+    Accept(AttemptTicket),
+    /// The agent has accepted, the START record is not durable.
+    Recorded(AttemptTicket),
+    /// The agent's CLOSE has had its time to cross.
+    Cut(AttemptTicket),
+    /// The agent has not reported how the session ended.
+    SessionEnd(AttemptTicket),
+    /// A device whose ready connection was claimed has not come back; told out as gone. The leg was the claimed one.
+    Redial(LegKey),
+    /// A device that left does not count as 'just re-dialling' any more. The leg was its last.
+    GapMemory(LegKey),
+    /// The node was stopped and sessions have had their time.
+    Grace,
+}
+
+/// A device within its organisation.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub(super) struct DeviceKey {
+    pub(super) organisation: OrganisationId,
+    pub(super) device: DeviceId,
+}
+
+/// One leg; a few hundred bytes, because there are thousands.
+#[derive(Debug)]
+pub(super) struct Leg {
+    pub(super) identity: Identity,
+    pub(super) side: Side,
+    pub(super) address: ClientAddress,
+    /// Of HELLO.
+    pub(super) program: Option<Program>,
+    pub(super) state: State,
+    pub(super) due: Due<Timer>,
+}
+
+impl Leg {
+    pub(super) fn device(&self) -> DeviceKey {
+        DeviceKey {
+            organisation: self.identity.organisation,
+            device: self.identity.device,
+        }
+    }
+}
+
+/// The state of a leg (PROTOCOL.md §5.2). 'Closed' is not here: a closed leg is forgotten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum State {
+    /// HELLO has not come.
+    Hello,
+    /// A client was admitted, CONNECT has not come.
+    Client,
+    /// A client waits for the end of its attempt's first half: Asked … Accepted.
+    Asking(AttemptTicket),
+    /// An agent's ready connection.
+    Ready(Process),
+    /// Another instance of a device that has a ready connection: it waits for the older one's answer (§5.8).
+    Challenger(Process),
+    /// An agent's leg was taken for an attempt and waits for ACCEPT or REFUSE.
+    Claimed(Process, AttemptTicket),
+    /// ACCEPT came.
+    Accepted(AttemptTicket),
+    /// Joined: the driver moves the bytes.
+    Path(AttemptTicket),
+}
+
+impl State {
+    /// The process behind an agent's leg that is or may become ready.
+    pub(super) fn process(self) -> Option<Process> {
+        match self {
+            Self::Ready(process) | Self::Challenger(process) | Self::Claimed(process, _) => {
+                Some(process)
+            }
+            Self::Hello | Self::Client | Self::Asking(_) | Self::Accepted(_) | Self::Path(_) => {
+                None
+            }
+        }
+    }
+}
+
+/// Which process of a device a leg belongs to, and its place in the order of that process's dials.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Process {
+    pub(super) instance: Instance,
+    pub(super) counter: u64,
+}
+
+/// An agent's device at this node: its ready connection and who waits for it. Forgotten `gap_memory_s` after its last leg.
+#[derive(Debug, Default)]
+pub(super) struct Presence {
+    /// The table of ready connections: what a CONNECT claims.
+    pub(super) ready: Option<LegKey>,
+    /// A leg of another instance; while it waits, the ready connection is in doubt and is not claimed.
+    pub(super) challenger: Option<LegKey>,
+    /// CONNECTs that wait for the next ready connection, in order of arrival.
+    pub(super) waiting: VecDeque<AttemptTicket>,
+    /// Legs of the device that were admitted and are not closed, paths included.
+    pub(super) legs: u32,
+    /// Whether the device was last told out as ready.
+    pub(super) announced: bool,
+    pub(super) due: Due<Timer>,
+}
+
+impl Presence {
+    /// The ready connection, unless it is in doubt.
+    pub(super) fn claimable(&self) -> Option<LegKey> {
+        self.ready.filter(|_| self.challenger.is_none())
+    }
+}
+
+/// One CONNECT, until its terminal event.
+#[derive(Debug)]
+pub(super) struct Attempt {
+    pub(super) request: RouteRequest,
+    /// Reserved first flight, for INCOMING.
+    pub(super) early: Option<Early>,
+    /// The client's leg.
+    pub(super) client: LegKey,
+    /// When CONNECT came.
+    pub(super) began: Moment,
+    /// Where *here* was decided: the agent's device.
+    pub(super) agent: Option<DeviceId>,
+    /// The START record is durable.
+    pub(super) recorded: bool,
+    pub(super) phase: Phase,
+    pub(super) due: Due<Timer>,
+}
+
+impl Attempt {
+    /// The device that *here* named, in the client's organisation: a node never pairs across two.
+    pub(super) fn agent(&self) -> Option<DeviceKey> {
+        self.agent.map(|device| DeviceKey {
+            organisation: self.request.organisation,
+            device,
+        })
+    }
+}
+
+/// How far an attempt has come (PROTOCOL.md §5.3, §5.6).
+#[derive(Debug)]
+pub(super) enum Phase {
+    /// `route` was asked.
+    Asked,
+    /// Denied; ERROR leaves at its time.
+    Denied(Reason),
+    /// Routed here; waits for the agent's next ready connection.
+    Waiting,
+    /// INCOMING was sent on this leg.
+    Claimed { leg: LegKey, since: Moment },
+    /// ACCEPT came on this leg.
+    Accepted { leg: LegKey },
+    /// A path. `ruled`: the node ends it, with this code. `closing`: its legs are being closed. `report`: the agent has
+    /// said how its session ended.
+    Path {
+        leg: LegKey,
+        ruled: Option<Reason>,
+        closing: bool,
+        report: Option<SessionEnd>,
+    },
+    /// The path has ended; the agent's report is awaited.
+    Ended {
+        at: Moment,
+        end: PathEnd,
+        ruled: Option<Reason>,
+    },
+}
+
+impl Phase {
+    /// The last stage that the node can see.
+    pub(super) fn stage(&self) -> Stage {
+        match self {
+            Self::Asked | Self::Denied(_) => Stage::Route,
+            Self::Waiting => Stage::Claim,
+            Self::Claimed { .. } | Self::Accepted { .. } => Stage::Accept,
+            Self::Path { .. } | Self::Ended { .. } => Stage::Inner,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn ten_thousand_ready_legs_are_a_few_megabytes() {
+        // 10,000 ready legs hold a Leg, a Presence and one deadline each; the texts of address and program are on the
+        // heap, at most 72 and 64 bytes.
+        assert!(size_of::<Leg>() <= 256, "{}", size_of::<Leg>());
+        assert!(
+            size_of::<Presence>() + size_of::<DeviceKey>() <= 192,
+            "{}",
+            size_of::<Presence>()
+        );
+        assert!(size_of::<(Moment, Timer)>() <= 24);
+    }
+}

@@ -1,0 +1,9 @@
+//! The outer roles as their drivers see them: what goes in, which commands come out.
+mod bench;
+mod node_ending;
+mod node_hello;
+mod node_instances;
+mod node_pairing;
+mod node_stop;
+mod show;
+mod switch;
