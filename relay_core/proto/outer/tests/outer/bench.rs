@@ -8,8 +8,8 @@ use telerelay_outer::node::{
 };
 use telerelay_outer::{LegKey, PathKind, Traffic};
 use telerelay_wire::ids::{
-    AttemptId, ComputerId, DeviceId, Instance, OrganisationId, PathId, Program, Role, Service,
-    Stage,
+    Address, AttemptId, ComputerId, DeviceId, Instance, NodeAddress, OrganisationId, PathId,
+    Program, Role, Service, Stage,
 };
 use telerelay_wire::outer::{Accept, Connect, Frame, Hello, Keepalive, Refuse, SessionEnd, Switch};
 use telerelay_wire::{Code, Entropy, Moment};
@@ -41,6 +41,18 @@ pub(crate) fn ms(milliseconds: u64) -> Duration {
 
 pub(crate) fn secs(seconds: u64) -> Duration {
     Duration::from_secs(seconds)
+}
+
+/// A node as a list or a REDIRECT names it.
+pub(crate) fn node(name: &str, addresses: &[&str]) -> NodeAddress {
+    let addresses: Vec<Address> = addresses
+        .iter()
+        .map(|&address| address.try_into().expect("fits"))
+        .collect();
+    NodeAddress {
+        name: name.parse().expect("a name"),
+        addresses: addresses.try_into().expect("fits"),
+    }
 }
 
 pub(crate) fn organisation(number: u8) -> OrganisationId {

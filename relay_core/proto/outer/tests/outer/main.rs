@@ -1,5 +1,7 @@
 //! The outer roles as their drivers see them: what goes in, which commands come out.
+mod agent;
 mod bench;
+mod client;
 mod node_ending;
 mod node_hello;
 mod node_instances;
