@@ -1,0 +1,125 @@
+"""Opens the store, brings its tables up to date, and hands out transactions."""
+
+import asyncio
+import logging
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+from typing import Any
+
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import Connection, create_engine, event
+from sqlalchemy.engine import URL, Engine
+from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
+from telerelay_endpoint.errors import TelerelayError
+
+BUSY_TIMEOUT_MS = 5_000
+"""How long a transaction waits for another process, say a backup; as long as `route_s` (PROTOCOL.md §12)."""
+
+_WRITES = "telerelay_writes"
+
+
+class Store:
+    """A cluster's durable truth.
+
+    Transactions that write take turns inside this process, so that none of them meets a lock of another.
+    """
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        self._engine = engine
+        self._readers = async_sessionmaker(engine, expire_on_commit=False)
+        writing = engine.execution_options(**{_WRITES: True})
+        self._writers = async_sessionmaker(writing, expire_on_commit=False)
+        self._turn = asyncio.Lock()
+
+    @classmethod
+    async def open(cls, file: Path) -> "Store":
+        """Open the database in `file`, made and migrated where needed. Raises TelerelayError(STORE)."""
+        try:
+            await asyncio.to_thread(migrate, file)
+        except SQLAlchemyError as error:
+            raise _store_error(error) from error
+        engine = create_async_engine(_url("sqlite+aiosqlite", file))
+        _prepare_sqlite(engine.sync_engine)
+        return cls(engine)
+
+    async def close(self) -> None:
+        """Give every connection back; what was committed is on the disk."""
+        await self._engine.dispose()
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[AsyncSession]:
+        """One consistent view. Raises TelerelayError(STORE)."""
+        try:
+            async with self._readers() as session:
+                yield session
+        except SQLAlchemyError as error:
+            raise _store_error(error) from error
+
+    @asynccontextmanager
+    async def writing(self) -> AsyncIterator[AsyncSession]:
+        """One transaction: committed at the end of the block, undone by an exception.
+
+        Raises TelerelayError(STORE).
+        """
+        try:
+            async with self._turn, self._writers.begin() as session:
+                yield session
+        except SQLAlchemyError as error:
+            raise _store_error(error) from error
+
+
+def migrate(file: Path) -> None:
+    """Bring the database in `file` to the newest revision. Blocks. Raises SQLAlchemyError."""
+    engine = create_engine(_url("sqlite+pysqlite", file))
+    _prepare_sqlite(engine)
+    try:
+        with engine.execution_options(**{_WRITES: True}).begin() as connection:
+            command.upgrade(migrations(connection), "head")
+    finally:
+        engine.dispose()
+
+
+def migrations(connection: Connection) -> Config:
+    """Alembic's configuration for the migrations of this package, on a connection that is open already."""
+    config = Config()
+    # ConfigParser reads a percent sign in a path as the start of a reference.
+    config.set_main_option("script_location", str(Path(__file__).parent / "migrations").replace("%", "%%"))
+    config.attributes["connection"] = connection
+    return config
+
+
+def _url(driver: str, file: Path) -> URL:
+    return URL.create(driver, database=str(file))
+
+
+def _prepare_sqlite(engine: Engine) -> None:
+    """What SQLite needs to be asked for on each connection; another engine has these by itself."""
+
+    def connected(connection: Any, _record: object) -> None:
+        # The driver opens transactions by its own rules, and not before DDL; we say BEGIN ourselves.
+        connection.isolation_level = None
+        cursor = connection.cursor()
+        cursor.execute(f"PRAGMA busy_timeout = {BUSY_TIMEOUT_MS}")
+        cursor.execute("PRAGMA journal_mode = WAL")
+        # A spool file is removed once its records are here: a commit must survive a power cut.
+        cursor.execute("PRAGMA synchronous = FULL")
+        cursor.execute("PRAGMA foreign_keys = ON")
+        cursor.close()
+
+    def begun(connection: Connection) -> None:
+        # A transaction that reads first and writes later fails at once where another one wrote meanwhile.
+        writes = connection.get_execution_options().get(_WRITES, False)
+        connection.exec_driver_sql("BEGIN IMMEDIATE" if writes else "BEGIN")
+
+    event.listen(engine, "connect", connected)
+    event.listen(engine, "begin", begun)
+
+
+def _store_error(error: SQLAlchemyError) -> TelerelayError:
+    # The statement and its values are data of organisations: to the log at DEBUG, never into an answer.
+    logging.getLogger(__name__).debug("store", exc_info=error)
+    cause = getattr(error, "orig", None) or error
+    return TelerelayError("STORE", detail=f"{type(cause).__name__}: {cause}")
