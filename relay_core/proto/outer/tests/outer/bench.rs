@@ -272,6 +272,11 @@ impl Bench {
         self.out()
     }
 
+    /// The same, with the commands left to be taken.
+    pub(crate) fn path_ended_quietly(&mut self, path: PathId, cause: Cause) {
+        self.node.path_ended(path, ended(cause), self.now);
+    }
+
     /// An agent of organisation 1 that is ready.
     pub(crate) fn agent(&mut self, number: u8) -> LegKey {
         self.agent_hello(number, number, 1)

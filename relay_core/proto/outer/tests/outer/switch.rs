@@ -127,7 +127,7 @@ enum Item {
     Switch,
     /// One byte of inner TLS as it is.
     Raw(u8),
-    /// close_notify or FIN.
+    /// `close_notify` or FIN.
     End,
 }
 
@@ -191,7 +191,7 @@ fn step(legs: &[Leg; 2], leg: usize, read: bool) -> Option<[Leg; 2]> {
             return Some(next);
         }
         (Action::Frame, Item::Wrapped(byte) | Item::Raw(byte)) => {
-            next[dst].written.push(Item::Wrapped(byte))
+            next[dst].written.push(Item::Wrapped(byte));
         }
         (Action::Append | Action::Move, Item::Wrapped(byte) | Item::Raw(byte)) => {
             assert!(
