@@ -1,0 +1,85 @@
+"""Device certificates for requests that a node passed on: believed as far as the invite's keys reach."""
+
+import hmac
+from dataclasses import dataclass
+
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from telerelay.authority.profile import certify_agent, certify_client
+from telerelay_endpoint.certificates import (
+    UNREADABLE,
+    CertificateRefusedError,
+    computer_uri,
+    organisation_id,
+    public_key,
+    uris,
+)
+from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.invite_keys import InviteTerms, invite_secret, request_mac
+from telerelay_endpoint.keys import key_id
+
+
+@dataclass(frozen=True)
+class EnrolmentRequest:
+    """One waiting request as a node shows it; `csr` is DER, `mac` 32 bytes. Nothing of it is believed yet."""
+
+    terms: InviteTerms
+    csr: bytes
+    mac: bytes
+
+
+@dataclass(frozen=True)
+class DeviceIssuer:
+    """What device certificates are made with: the issuer's key and certificate, and the root above it."""
+
+    root: x509.Certificate
+    certificate: x509.Certificate
+    key: ec.EllipticCurvePrivateKey
+
+
+def check_request(request: EnrolmentRequest, master: bytes, root: x509.Certificate, now: int) -> bytes:
+    """The request was made by whoever holds the invite, for what the invite says (§10.3 step 3).
+
+    `master`: the invite master, 32 bytes; `now` in Unix seconds. Returns the device ID (32 bytes).
+    Raises TelerelayError(INVITE), with a sentence for each check.
+    """
+    organisation = organisation_id(root)
+    secret = invite_secret(master, organisation, request.terms)
+    expected = request_mac(secret, request.csr, organisation, request.terms.id)
+    if not hmac.compare_digest(expected, request.mac):
+        raise TelerelayError("INVITE", "the request was not made with this invite, or was altered on its way")
+    if now >= request.terms.expiry:
+        raise TelerelayError("INVITE", f"the invite expired {(now - request.terms.expiry) // 60} minutes ago")
+    try:
+        return key_id(public_key(_read_csr(request)))
+    except CertificateRefusedError as error:
+        raise TelerelayError("INVITE", f"the request's CSR: {error}") from error
+
+
+def issue(request: EnrolmentRequest, issuer: DeviceIssuer, now: int) -> list[x509.Certificate]:
+    """The chain of a request that `check_request` passed: leaf, issuer, root. `now` in Unix seconds."""
+    key = public_key(_read_csr(request))
+    if request.terms.computer is None:
+        leaf = certify_client(key, issuer.certificate, issuer.key, now)
+    else:
+        leaf = certify_agent(key, request.terms.computer, issuer.certificate, issuer.key, now)
+    return [leaf, issuer.certificate, issuer.root]
+
+
+def _read_csr(request: EnrolmentRequest) -> x509.CertificateSigningRequest:
+    try:
+        csr = x509.load_der_x509_csr(request.csr)
+        signed_by_itself = csr.is_signature_valid
+        subject = csr.subject
+        names = uris(csr)
+    except UNREADABLE as error:
+        raise CertificateRefusedError("it cannot be read") from error
+    if not signed_by_itself:
+        raise CertificateRefusedError("it is not signed by its own key")
+    if len(list(subject)) > 0:
+        raise CertificateRefusedError("it has a subject, and must have none")
+    computer = request.terms.computer
+    if names != ([] if computer is None else [computer_uri(computer)]):
+        raise CertificateRefusedError("it names another computer than the invite does")
+    return csr
