@@ -1,0 +1,62 @@
+//! The top layer: outer TLS to a pinned node.
+use std::io;
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::ClientConfig;
+use telerelay_wire::ids::{Address, NodeName};
+use tokio::io::{AsyncRead, AsyncWrite};
+use tokio::time::timeout;
+
+use super::DialError;
+use crate::config::server_name;
+use crate::handshake::{self, HandshakeError};
+use crate::tls::{Tls, TlsError};
+
+/// How long nothing at all may come back to a ClientHello. A round trip on a bad line, with a lost segment; what is left of
+/// `dial_address_s` is for the second dial.
+const SILENCE: Duration = Duration::from_secs(3);
+
+/// Why the layer could not be put on.
+pub(super) enum Fall {
+    /// Not one byte came back to the ClientHello.
+    Silent,
+    /// The node's name cannot be sent.
+    Name(NodeName),
+    /// The stream below broke in the middle.
+    Stream(io::Error),
+    /// TLS did not come to its end.
+    Tls(TlsError),
+}
+
+impl Fall {
+    pub(super) fn into_error(self, address: &Address) -> DialError {
+        let address = address.clone();
+        match self {
+            Self::Silent => DialError::Late { address },
+            Self::Name(node) => DialError::Name { node },
+            Self::Stream(source) => DialError::Unreachable { address, source },
+            Self::Tls(source) => DialError::Tls { address, source },
+        }
+    }
+}
+
+/// Puts outer TLS on a stream. The caller bounds the whole time.
+pub(super) async fn climb<S: AsyncRead + AsyncWrite + Unpin>(
+    mut stream: S,
+    node: &NodeName,
+    config: &Arc<ClientConfig>,
+) -> Result<(S, Tls), Fall> {
+    let name = server_name(node).ok_or_else(|| Fall::Name(node.clone()))?;
+    let mut tls = Tls::client(config.clone(), name).map_err(Fall::Tls)?;
+    match timeout(SILENCE, handshake::begin(&mut stream, &mut tls)).await {
+        Ok(Ok(())) => {}
+        // However it ended: nothing had come back.
+        Ok(Err(_)) | Err(_) => return Err(Fall::Silent),
+    }
+    match handshake::run(&mut stream, &mut tls).await {
+        Ok(()) => Ok((stream, tls)),
+        Err(HandshakeError::Stream(error)) => Err(Fall::Stream(error)),
+        Err(HandshakeError::Tls(error)) => Err(Fall::Tls(error)),
+    }
+}
