@@ -19,6 +19,8 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
+        // Carried here, so that whatever Python package shows an error reads the file that the enum was checked against.
+        module.add("ERRORS_TOML", include_str!("../../spec/errors.toml"))?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

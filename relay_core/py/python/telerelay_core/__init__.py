@@ -1,6 +1,7 @@
 """The Rust core of telerelay: sockets, TLS, framing, pairing. Everything public is named here."""
 
 from telerelay_core._core import (
+    ERRORS_TOML,
     CoreError,
     __version__,
     format_attempt_id,
@@ -11,6 +12,7 @@ from telerelay_core._core import (
 )
 
 __all__ = [
+    "ERRORS_TOML",
     "CoreError",
     "__version__",
     "format_attempt_id",

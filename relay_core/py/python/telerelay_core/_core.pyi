@@ -13,6 +13,8 @@ from os import PathLike
 from typing import Literal, TypeAlias, final
 
 __version__: str
+ERRORS_TOML: str
+"""relay_core/spec/errors.toml, the catalogue of every code (PROTOCOL.md §13)."""
 
 _RoleName: TypeAlias = Literal["agent", "client", "admin", "keeper"]
 _StageName: TypeAlias = Literal["dial", "hello", "route", "claim", "accept", "inner", "auth", "open", "session"]
