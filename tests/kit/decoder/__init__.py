@@ -1,1 +1,1 @@
-"""An independent reading of the protocol: frames and documents decoded from PROTOCOL.md alone."""
+"""Reads the protocol from PROTOCOL.md alone, to check the vectors and the core: frames, IDs, TLS records."""

@@ -86,7 +86,8 @@ impl<'b> Walk<'b> {
             ) {
                 return Err(FrameError::KeyType { kind });
             }
-            let key = self.unsigned()?;
+            // The bound keeps keys inside what the derived decoders count in.
+            let key = u32::try_from(self.unsigned()?).map_err(|_| FrameError::KeyType { kind })?;
             match last {
                 Some(last) if key == last => return Err(FrameError::KeyTwice { kind }),
                 Some(last) if key < last => return Err(FrameError::KeyOrder { kind }),

@@ -375,8 +375,8 @@ pub enum FrameError {
         /// The type byte.
         kind: u8,
     },
-    /// A key of the body's map is not an unsigned integer.
-    #[error("frame {kind:#04x}: a key is not an unsigned integer")]
+    /// A key of the body's map is not an unsigned integer below 2³².
+    #[error("frame {kind:#04x}: a key is not an unsigned integer below 2^32")]
     KeyType {
         /// The type byte.
         kind: u8,

@@ -1,4 +1,4 @@
-//! The code, relay_core/spec and docs/PROTOCOL.md say the same: codes, limits, tables of frames, CDDL.
+//! The code, `relay_core/spec` and docs/PROTOCOL.md say the same: codes, limits, tables of frames, CDDL.
 use telerelay_wire::code::Code;
 use telerelay_wire::frame::{FrameType, Layer};
 use telerelay_wire::inner::Inner;
