@@ -8,7 +8,8 @@ pub const VERSION: u16 = 1;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LegKey(pub u64);
 
-/// How to close a leg. Either way the machine has forgotten the leg: nothing that still comes from it matters.
+/// How to close a leg. The machine has forgotten it by then, so that nothing matters that still comes from it; only the
+/// legs of a node's path are remembered until the driver says that the path has ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum How {
     /// Send what is queued for it, then close.

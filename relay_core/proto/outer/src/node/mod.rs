@@ -65,8 +65,12 @@ pub struct Census {
     pub attempts: usize,
     /// Attempts that are a path.
     pub paths: usize,
+    /// Path IDs that are remembered: one for each attempt.
+    pub path_ids: usize,
     /// Timers.
     pub deadlines: usize,
+    /// Those of them that are devices'.
+    pub device_timers: usize,
 }
 
 /// A bug that is put in on purpose, to show that the simulator finds it.
@@ -162,7 +166,9 @@ impl Node {
                 .values()
                 .filter(|attempt| matches!(attempt.phase, table::Phase::Path { .. }))
                 .count(),
+            path_ids: self.paths.len(),
             deadlines: self.deadlines.len(),
+            device_timers: self.device_timers.len(),
         }
     }
 
@@ -244,7 +250,7 @@ impl Node {
         }
     }
 
-    /// Bytes came that are no frame. For a client that waits, any byte is one too many: the driver may pass what it has.
+    /// Bytes came that are no frame.
     pub fn frame_error(&mut self, key: LegKey, error: FrameError, now: Moment) {
         self.break_off(key, error.code(), now);
     }

@@ -151,6 +151,25 @@ fn a_lost_ready_connection_comes_back_within_the_window_that_was_told() {
 }
 
 #[test]
+fn a_success_ends_the_doubling() {
+    for seed in 0..100 {
+        let mut office = Office::new();
+        office.start();
+        for round in 0..4 {
+            office.gone(2 * round);
+            office.gone(2 * round + 1);
+            let due = office.next_dial();
+            office.wait(due);
+        }
+        office.up(8);
+        office.frame(8, welcome(45, 20));
+        office.entropy = Seeded(seed);
+        assert_eq!(office.gone(8), ["offline UNREACHABLE"]);
+        assert!(office.next_dial() <= secs(20));
+    }
+}
+
+#[test]
 fn with_a_live_session_it_dials_at_once() {
     let mut office = Office::on_path();
     office.agent.set_live(true, office.now);

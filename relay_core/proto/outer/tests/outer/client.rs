@@ -408,6 +408,25 @@ fn where_no_node_answers_within_three_seconds_the_session_is_over() {
 }
 
 #[test]
+fn a_node_that_answers_with_a_redirect_has_answered_in_time() {
+    let mut home = Home::on_path();
+    home.lose(Some(session(1)));
+    home.up(1);
+    home.frame(1, welcome());
+    home.out();
+    home.wait(ms(2_900));
+    assert_eq!(
+        home.frame(1, redirect("n2", &["n2:1"])),
+        ["1 drop", "2 dial n2:1"]
+    );
+    assert!(home.wait(secs(1)).is_empty());
+    assert_eq!(
+        home.up(2).last().map(String::as_str),
+        Some("2< CONNECT resume")
+    );
+}
+
+#[test]
 fn a_path_that_is_lost_before_a_session_was_open_is_lost() {
     let mut home = Home::on_path();
     assert_eq!(home.lose(None), ["end PATH_LOST session"]);

@@ -338,6 +338,19 @@ fn connect_in_the_gap_waits_only_where_the_agent_was_within_a_minute() {
 }
 
 #[test]
+fn a_device_is_not_forgotten_while_somebody_waits_for_it() {
+    let mut bench = Bench::new();
+    let leg = bench.agent(7);
+    bench.gone(leg);
+    bench.wait(secs(59));
+    bench.client(1);
+    bench.decide(0, here(7));
+    bench.wait(secs(2));
+    bench.agent_hello(7, 7, 2);
+    assert_eq!(bench.out(), ["3< WELCOME", "ready 7", "3< INCOMING 1"]);
+}
+
+#[test]
 fn a_record_that_comes_while_the_request_waits_counts() {
     let mut bench = Bench::new();
     let leg = bench.agent(7);
