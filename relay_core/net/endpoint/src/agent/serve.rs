@@ -1,0 +1,285 @@
+//! One path at the agent: who is it, may a session open, and the desktop behind it (PROTOCOL.md §7, §8.1).
+use std::io;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::time::Duration;
+
+use telerelay_leg::config::inner_server;
+use telerelay_leg::trust::Refusal;
+use telerelay_outer::agent::PathReport;
+use telerelay_session::{
+    Agent as AgentRole, AgentSession, Event, Offer, Offsets, Pairing, ResumeSecret, Session,
+};
+use telerelay_wire::bounded::{List, Text};
+use telerelay_wire::ids::{PathId, SessionId, Stage};
+use telerelay_wire::outer::Incoming;
+use telerelay_wire::{Code, Reason};
+use tokio::time::{Instant, sleep_until};
+
+use super::sessions::Place;
+use super::{Office, PathStart, SessionRules};
+use crate::clock::OsEntropy;
+use crate::connection::Leg;
+use crate::event::{AgentEvent, Ended, Opened};
+use crate::local::Local;
+use crate::pump::{Outcome, PATH, Secured, Side, Wake};
+use crate::stack::StackError;
+
+/// How long what a desktop said before it ended may take to reach the viewer. A viewer that is frozen would hold the session for ever.
+const LAST_SCREEN: Duration = Duration::from_secs(2);
+
+/// What became of a path.
+struct Served {
+    report: PathReport,
+    traffic: Option<Offsets>,
+    detail: String,
+}
+
+/// Runs the path to its end, tells it, and gives the report for SESSION_END.
+pub(super) async fn run(office: &Arc<Office>, leg: Leg, start: PathStart) -> (PathId, PathReport) {
+    let PathStart { incoming, rules } = start;
+    let began = office.clock.now();
+    let Served {
+        report,
+        traffic,
+        detail,
+    } = serve(office, leg, &incoming, rules).await;
+    (office.sink)(AgentEvent::Ended(Box::new(Ended {
+        attempt: incoming.attempt,
+        path: Some(incoming.path),
+        session: report.session,
+        client: Some(incoming.client),
+        code: report.code.clone(),
+        stage: report.stage,
+        duration: office.clock.now().since(began),
+        sent: traffic.map_or(0, |offsets| offsets.read),
+        received: traffic.map_or(0, |offsets| offsets.written),
+        retry: None,
+        detail,
+    })));
+    (incoming.path, report)
+}
+
+async fn serve(office: &Arc<Office>, leg: Leg, incoming: &Incoming, rules: SessionRules) -> Served {
+    let place = office.sessions.begin(incoming.path, incoming.client);
+    let inner = inner_server(
+        &office.credentials,
+        office.root.clone(),
+        incoming.client,
+        office.revoked.clone(),
+    );
+    let secured = match inner {
+        Ok(inner) => Secured::handshake(leg, inner.into()).await,
+        Err(error) => Err(StackError::Inner(error)),
+    };
+    let secured = match secured {
+        Ok(secured) => secured,
+        Err(error) => return refused(&error),
+    };
+    let offer = Offer {
+        service: incoming.service,
+        client: incoming.client,
+        notices: List::default(),
+        // A session ends with its path: nothing dials a second one yet.
+        resume_limit: 0,
+        idle_timeout: rules.idle_timeout,
+        rules: shown(&rules.shown),
+        nodes: List::default(),
+    };
+    let pairing = Pairing {
+        attempt: incoming.attempt,
+        path: incoming.path,
+    };
+    let session = secured
+        .resume_secret()
+        .map_err(|error| error.to_string())
+        .and_then(|secret| {
+            AgentSession::new(
+                offer,
+                ResumeSecret::new(secret),
+                PATH,
+                pairing,
+                office.clock.now(),
+            )
+            .map_err(|error| error.to_string())
+        });
+    let mut session = match session {
+        Ok(session) => session,
+        Err(detail) => {
+            return Served {
+                report: report(Code::Internal, Stage::Auth, None),
+                traffic: None,
+                detail,
+            };
+        }
+    };
+    session.authenticated(PATH, office.clock.now());
+    let side = AgentSide {
+        office: office.clone(),
+        attempt: incoming.attempt,
+        client: incoming.client,
+        rules,
+        place,
+        connecting: None,
+        client_is_done: false,
+        desktop_over: None,
+        failure: String::new(),
+    };
+    let (Outcome { ended, session }, side) = secured.run(session, side, office.clock).await;
+    let notices = session.confirmed().to_vec().try_into().unwrap_or_default();
+    Served {
+        report: PathReport {
+            code: ended.code,
+            stage: ended.stage,
+            session: session.id(),
+            notices,
+        },
+        traffic: Some(session.offsets()),
+        detail: side.failure,
+    }
+}
+
+/// The inner handshake failed: what that means.
+fn refused(error: &StackError) -> Served {
+    let code = match error {
+        StackError::Inner(error) if Refusal::of(error) == Some(Refusal::Revoked) => Code::Revoked,
+        StackError::Inner(_) | StackError::Silent => Code::Identity,
+        _ => Code::PathLost,
+    };
+    Served {
+        report: report(code, Stage::Inner, None),
+        traffic: None,
+        detail: error.to_string(),
+    }
+}
+
+fn report(code: Code, stage: Stage, session: Option<SessionId>) -> PathReport {
+    PathReport {
+        code: code.into(),
+        stage,
+        session,
+        notices: List::default(),
+    }
+}
+
+/// The rules as OPENED carries them: what is too long for it is cut, what is too much left out.
+fn shown(rules: &[String]) -> List<Text<1, 64>, 0, 32> {
+    let rules: Vec<_> = rules
+        .iter()
+        .filter_map(|rule| Text::try_from(rule.as_str()).ok())
+        .take(32)
+        .collect();
+    rules.try_into().unwrap_or_default()
+}
+
+/// What an agent adds to a session.
+pub(super) struct AgentSide {
+    office: Arc<Office>,
+    attempt: telerelay_wire::ids::AttemptId,
+    client: telerelay_wire::ids::DeviceId,
+    rules: SessionRules,
+    place: Place,
+    connecting: Option<Pin<Box<dyn Future<Output = io::Result<Local>> + Send>>>,
+    /// The client's stream has ended: the desktop's end is then the natural one.
+    client_is_done: bool,
+    /// The desktop ended by itself: until when what it said may still travel.
+    desktop_over: Option<Instant>,
+    /// What broke on this side, for the log.
+    failure: String,
+}
+
+impl Side<AgentRole> for AgentSide {
+    fn event(&mut self, session: &mut Session<AgentRole>, event: Event) {
+        match event {
+            Event::ConnectDesktop { instance, .. } => {
+                match self.place.enter(instance, self.rules.sessions) {
+                    Ok(()) => {
+                        let desktop = self.office.desktop.clone();
+                        self.connecting =
+                            Some(Box::pin(async move { Local::connect(&desktop).await }));
+                    }
+                    Err(code) => session.close(code),
+                }
+            }
+            // No factor was asked for: an answer is none of this version's.
+            Event::Answered { .. } => session.close(Code::Unsupported),
+            event => tracing::debug!(?event, "the session tells"),
+        }
+    }
+
+    fn reached(&mut self, stage: Stage) {
+        tracing::debug!(attempt = %self.attempt, %stage, "the session has come to");
+    }
+
+    fn path_gone(&mut self, error: &StackError) {
+        self.failure = error.to_string();
+    }
+
+    fn local_shut(&mut self) {
+        self.client_is_done = true;
+    }
+
+    fn local_over(&mut self, session: &mut Session<AgentRole>, broken: bool) {
+        if self.client_is_done && !broken {
+            session.local_eof();
+        } else {
+            self.desktop_over
+                .get_or_insert(Instant::now() + LAST_SCREEN);
+        }
+    }
+
+    fn turned(&mut self, session: &mut Session<AgentRole>) {
+        let offsets = session.offsets();
+        if self.desktop_over.is_some() && offsets.acked == offsets.read {
+            session.close(Code::DesktopLost);
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let connected = async {
+            match &mut self.connecting {
+                Some(connecting) => connecting.await,
+                None => std::future::pending().await,
+            }
+        };
+        let is_over = async {
+            match self.desktop_over {
+                Some(until) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            code = self.place.told() => Wake::End(code),
+            local = connected => Wake::Local(local),
+            () = is_over => Wake::End(Code::DesktopLost),
+        }
+    }
+
+    fn woken(&mut self, session: &mut Session<AgentRole>, wake: Wake) -> Option<Local> {
+        match wake {
+            Wake::End(code) => {
+                session.close(Reason::from(code));
+                None
+            }
+            Wake::Local(Err(error)) => {
+                self.connecting = None;
+                self.failure = format!("{}: {error}", self.office.desktop);
+                session.close(Code::DesktopAbsent);
+                None
+            }
+            Wake::Local(Ok(local)) => {
+                self.connecting = None;
+                session.desktop_connected(&mut OsEntropy);
+                if let Some(id) = session.id() {
+                    (self.office.sink)(AgentEvent::Opened(Opened {
+                        attempt: self.attempt,
+                        session: id,
+                        client: Some(self.client),
+                        rules: self.rules.shown.clone(),
+                    }));
+                }
+                Some(local)
+            }
+        }
+    }
+}

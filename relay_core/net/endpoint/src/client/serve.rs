@@ -1,0 +1,257 @@
+//! One path at the client: is it the computer, does the session open, and the viewer in front of it (PROTOCOL.md §7, §8.1).
+use std::sync::Arc;
+use std::time::Duration;
+
+use rustls::NamedGroup;
+use telerelay_leg::config::inner_client;
+use telerelay_outer::client::PathEnd;
+use telerelay_session::{
+    Cause, Client as ClientRole, ClientSession, Event, Pairing, Request as Ask, ResumeSecret,
+    Session,
+};
+use telerelay_wire::ids::{AttemptId, Resume, Stage};
+use telerelay_wire::{Code, Reason};
+use tokio::sync::{mpsc, oneshot, watch};
+use tokio::time::{Instant, sleep_until};
+
+use super::request::{Carried, PathStart, Request, Viewer};
+use crate::connection::Leg;
+use crate::event::{ClientEvent, Opened};
+use crate::local::Local;
+use crate::pump::{Outcome, PATH, Secured, Side, Wake};
+use crate::stack::StackError;
+
+/// How long a session goes on without a byte after its viewer has closed its sending side: a viewer that only reads on shows that by
+/// taking bytes; one that is gone cannot be told from it otherwise.
+const LEAVING: Duration = Duration::from_secs(5);
+
+/// Runs the path to its end.
+pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> (PathEnd, Carried) {
+    let PathStart {
+        path,
+        attempt,
+        viewer,
+    } = start;
+    let home = &request.home;
+    let closed = |code: Code, stage: Stage, detail: String| {
+        (
+            PathEnd::Closed {
+                code: code.into(),
+                stage,
+            },
+            Carried {
+                detail,
+                ..Carried::default()
+            },
+        )
+    };
+    let Some(viewer) = viewer else {
+        // An agent that would take the session up again; this client keeps none without a path.
+        return closed(Code::SessionGone, Stage::Open, String::new());
+    };
+    let secured = match inner_client(&home.credentials, home.root.clone(), home.computer) {
+        Ok(inner) => Secured::handshake(leg, inner.into()).await,
+        Err(error) => Err(StackError::Inner(error)),
+    };
+    let secured = match secured {
+        Ok(secured) => secured,
+        Err(error @ (StackError::Inner(_) | StackError::Silent)) => {
+            return closed(Code::Identity, Stage::Inner, error.to_string());
+        }
+        Err(error) => {
+            let carried = Carried {
+                detail: error.to_string(),
+                ..Carried::default()
+            };
+            return (
+                PathEnd::Lost {
+                    stage: Stage::Inner,
+                    resume: None,
+                },
+                carried,
+            );
+        }
+    };
+    request.reached(
+        Stage::Inner,
+        secured.group().map(name_of).unwrap_or_default(),
+    );
+    let secret = match secured.resume_secret() {
+        Ok(secret) => ResumeSecret::new(secret),
+        Err(error) => return closed(Code::Internal, Stage::Inner, error.to_string()),
+    };
+    let ask = Ask {
+        service: home.service,
+        instance: home.instance,
+        program: home.program.clone(),
+        posture: None,
+    };
+    let session = ClientSession::new(
+        ask,
+        secret,
+        PATH,
+        Pairing { attempt, path },
+        home.clock.now(),
+    );
+    let (viewer, opened) = match viewer {
+        Viewer::Here(local) => (Arriving::Here(Some(local)), None),
+        Viewer::Expected { first, opened } => (Arriving::Expected(first), Some(opened)),
+    };
+    let side = ClientSide {
+        request: request.clone(),
+        attempt,
+        viewer,
+        opened,
+        stopping: home.stopping.subscribe(),
+        leaving: None,
+        refused: false,
+    };
+    let (Outcome { ended, session }, side) = secured.run(session, side, home.clock).await;
+    let offsets = session.offsets();
+    let carried = Carried {
+        session: session.id(),
+        offsets: Some(offsets),
+        detail: String::new(),
+    };
+    let end = match (ended.cause, session.id()) {
+        (Cause::PathLost, Some(session)) => {
+            let resume = Some(Resume {
+                session,
+                generation: 1,
+            });
+            PathEnd::Lost {
+                stage: ended.stage,
+                resume,
+            }
+        }
+        // The agent refuses a certificate behind this end's part of the handshake: its alert comes as the path's end.
+        (Cause::PathLost, None) if side.refused => PathEnd::Closed {
+            code: Code::Identity.into(),
+            stage: Stage::Inner,
+        },
+        (Cause::PathLost, None) => PathEnd::Lost {
+            stage: ended.stage,
+            resume: None,
+        },
+        _ => PathEnd::Closed {
+            code: ended.code,
+            stage: ended.stage,
+        },
+    };
+    (end, carried)
+}
+
+fn name_of(group: NamedGroup) -> String {
+    format!("{group:?}")
+}
+
+/// Where the viewer is.
+enum Arriving {
+    Here(Option<Local>),
+    Expected(mpsc::Receiver<Local>),
+}
+
+/// What a client adds to a session.
+struct ClientSide {
+    request: Arc<Request>,
+    attempt: AttemptId,
+    viewer: Arriving,
+    /// Told when the session is open, by the first.
+    opened: Option<oneshot::Sender<()>>,
+    stopping: watch::Receiver<bool>,
+    /// The viewer closed its sending side: how many bytes it had taken then, and until when it has to take more.
+    leaving: Option<(u64, Instant)>,
+    /// The agent did not believe this end's certificate.
+    refused: bool,
+}
+
+impl Side<ClientRole> for ClientSide {
+    fn event(&mut self, session: &mut Session<ClientRole>, event: Event) {
+        match event {
+            Event::Opened(opened) => {
+                (self.request.home.sink)(ClientEvent::Opened(Opened {
+                    attempt: self.attempt,
+                    session: opened.session,
+                    client: None,
+                    rules: opened.rules.iter().map(ToString::to_string).collect(),
+                }));
+                if let Some(told) = self.opened.take() {
+                    // Nobody listens any more: the client stops.
+                    let _stopping = told.send(());
+                }
+            }
+            // Factors and notices need somebody who is asked; this version has only the device key.
+            Event::Asked { .. } | Event::Notice(_) => session.close(Code::Unsupported),
+            event => tracing::debug!(?event, "the session tells"),
+        }
+    }
+
+    fn reached(&mut self, stage: Stage) {
+        self.request.reached(stage, String::new());
+    }
+
+    fn path_gone(&mut self, error: &StackError) {
+        self.refused = matches!(error, StackError::Inner(rustls::Error::AlertReceived(_)));
+    }
+
+    fn local_shut(&mut self) {}
+
+    fn local_over(&mut self, session: &mut Session<ClientRole>, broken: bool) {
+        if broken {
+            session.close(Code::ViewerGone);
+        } else {
+            session.local_eof();
+            self.leaving = Some((session.offsets().written, Instant::now() + LEAVING));
+        }
+    }
+
+    fn turned(&mut self, session: &mut Session<ClientRole>) {
+        if let Some((written, until)) = &mut self.leaving {
+            let now_written = session.offsets().written;
+            if now_written > *written {
+                (*written, *until) = (now_written, Instant::now() + LEAVING);
+            }
+        }
+    }
+
+    async fn wait(&mut self) -> Wake {
+        let viewer = async {
+            match &mut self.viewer {
+                Arriving::Here(local) => match local.take() {
+                    Some(local) => local,
+                    None => std::future::pending().await,
+                },
+                Arriving::Expected(first) => match first.recv().await {
+                    Some(local) => local,
+                    None => std::future::pending().await,
+                },
+            }
+        };
+        let has_left = async {
+            match self.leaving {
+                Some((_, until)) => sleep_until(until).await,
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            // An error: the client itself is gone.
+            _ = self.stopping.wait_for(|stopping| *stopping) => Wake::End(Code::Done),
+            local = viewer => Wake::Local(Ok(local)),
+            () = has_left => Wake::End(Code::ViewerGone),
+        }
+    }
+
+    fn woken(&mut self, session: &mut Session<ClientRole>, wake: Wake) -> Option<Local> {
+        match wake {
+            Wake::Local(local) => {
+                self.viewer = Arriving::Here(None);
+                // A viewer comes as a stream; there is nothing that could fail.
+                local.ok()
+            }
+            Wake::End(code) => {
+                session.close(Reason::from(code));
+                None
+            }
+        }
+    }
+}

@@ -1,0 +1,473 @@
+//! Moves a session: socket ↔ outer TLS ↔ inner TLS ↔ session ↔ local socket, driven by readiness (PROTOCOL.md §7, §8).
+//!
+//! The path is always read, whatever the local side does: back-pressure is the window's business. Nothing here waits while there
+//! is something to do, and no turn moves more than [`BUDGET`] before other tasks have theirs.
+use std::io;
+use std::time::Duration;
+
+use rustls::{Connection, NamedGroup};
+use telerelay_session::{Ended, Event, PathKey, Role, Session};
+use telerelay_wire::ids::Stage;
+use telerelay_wire::{Code, limits};
+use tokio::io::Interest;
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::clock::Clock;
+use crate::connection::Leg;
+use crate::local::Local;
+use crate::stack::{Stack, StackError};
+
+/// Bytes that one turn moves in one direction at most.
+const BUDGET: usize = 256 * 1024;
+/// Read from a socket at once.
+const READ: usize = 64 * 1024;
+/// Ciphertext that waits for the socket at most, beyond one record: what is handed to the kernel at once.
+const BACKLOG: usize = 256 * 1024;
+/// How long the last words of a session may take to leave, and what waits for the local side to be written.
+const LINGER: Duration = Duration::from_secs(2);
+/// One path is all that a session has here.
+pub(crate) const PATH: PathKey = PathKey(0);
+
+/// What the role adds to a session that runs.
+pub(crate) trait Side<R: Role>: Send {
+    /// Something that the session wants of its owner.
+    fn event(&mut self, session: &mut Session<R>, event: Event);
+    /// The session got to another stage.
+    fn reached(&mut self, stage: Stage);
+    /// The path broke.
+    fn path_gone(&mut self, error: &StackError);
+    /// The other end's stream was written to its end; the local side is told so.
+    fn local_shut(&mut self);
+    /// The local side gave its last byte, or broke.
+    fn local_over(&mut self, session: &mut Session<R>, broken: bool);
+    /// Bytes moved, or time passed.
+    fn turned(&mut self, session: &mut Session<R>);
+    /// Waits for the local side, or for an order. Must be safe to drop at any time.
+    fn wait(&mut self) -> impl Future<Output = Wake> + Send;
+    /// What [`wait`](Self::wait) gave.
+    fn woken(&mut self, session: &mut Session<R>, wake: Wake) -> Option<Local>;
+}
+
+/// What a side waited for.
+#[derive(Debug)]
+pub(crate) enum Wake {
+    /// The local side is there, or cannot be reached.
+    Local(io::Result<Local>),
+    /// The session is to end.
+    End(Code),
+}
+
+/// A path above whose inner TLS both ends are authenticated.
+pub(crate) struct Secured {
+    socket: TcpStream,
+    stack: Stack,
+    /// What came behind the handshake already.
+    early: Vec<u8>,
+}
+
+/// How a session ended; the machine still knows what it carried.
+#[derive(Debug)]
+pub(crate) struct Outcome<R> {
+    pub(crate) ended: Ended,
+    pub(crate) session: Session<R>,
+}
+
+impl Secured {
+    /// Runs the inner handshake on a leg that has become a path.
+    pub(crate) async fn handshake(leg: Leg, inner: Connection) -> Result<Self, StackError> {
+        let Leg {
+            socket,
+            tls,
+            frames,
+        } = leg;
+        let stack = Stack::new(tls, frames, inner)?;
+        let mut secured = Self {
+            socket,
+            stack,
+            early: Vec::new(),
+        };
+        let result = timeout(limits::INNER_HANDSHAKE, secured.shake_hands())
+            .await
+            .unwrap_or(Err(StackError::Silent));
+        if result.is_err() {
+            secured.say_goodbye().await;
+        }
+        result.map(|()| secured)
+    }
+
+    async fn shake_hands(&mut self) -> Result<(), StackError> {
+        loop {
+            let early = &mut self.early;
+            self.stack
+                .receive(|plaintext| early.extend_from_slice(plaintext))?;
+            write_socket(&self.socket, &mut self.stack)?;
+            if !self.stack.is_handshaking() {
+                return Ok(());
+            }
+            self.socket.ready(interest(&self.stack)).await?;
+            match self.socket.try_read_buf(self.stack.read_buffer(READ)) {
+                Ok(0) => return Err(StackError::Closed),
+                Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
+                _ => {}
+            }
+        }
+    }
+
+    /// Sends what is left, the alert above all.
+    async fn say_goodbye(&mut self) {
+        let Self { socket, stack, .. } = self;
+        // A path that takes no more bytes gets none: the other end finds out by its own timers.
+        let _in_time = timeout(LINGER, async {
+            while write_socket(socket, stack).is_ok() && !stack.outgoing().is_empty() {
+                if socket.writable().await.is_err() {
+                    return;
+                }
+            }
+        })
+        .await;
+    }
+
+    /// The group that inner TLS negotiated.
+    pub(crate) fn group(&self) -> Option<NamedGroup> {
+        self.stack.group()
+    }
+
+    /// The exporter of the session's resume secret (PROTOCOL.md §7).
+    pub(crate) fn resume_secret(&self) -> Result<[u8; 32], StackError> {
+        self.stack.export(b"EXPORTER-telerelay-resume")
+    }
+
+    /// Runs a session on this path to its end.
+    pub(crate) async fn run<R: Role, S: Side<R>>(
+        self,
+        session: Session<R>,
+        side: S,
+        clock: Clock,
+    ) -> (Outcome<R>, S)
+    where
+        Session<R>: Send,
+    {
+        let Self {
+            socket,
+            stack,
+            early,
+        } = self;
+        let mut pump = Pump {
+            socket,
+            stack,
+            session,
+            side,
+            clock,
+            local: None,
+            stage: Stage::Inner,
+            ended: None,
+        };
+        pump.session.received(PATH, &early, clock.now());
+        if let Err(error) = pump.turns().await {
+            tracing::debug!(%error, "the path is gone");
+            pump.side.path_gone(&error);
+            pump.session.path_lost(PATH, clock.now());
+            pump.heed_events();
+        }
+        pump.finish().await
+    }
+}
+
+struct Pump<R: Role, S> {
+    socket: TcpStream,
+    stack: Stack,
+    session: Session<R>,
+    side: S,
+    clock: Clock,
+    local: Option<Attached>,
+    /// The last stage that the side was told.
+    stage: Stage,
+    ended: Option<Ended>,
+}
+
+/// The local side, once it is there.
+struct Attached {
+    local: Local,
+    /// It has given its last byte, or broke: it is not read any more.
+    is_over: bool,
+    /// It takes no more bytes.
+    is_shut: bool,
+}
+
+impl<R: Role, S: Side<R>> Pump<R, S> {
+    /// Turns until the session has ended and its last words have left. An error: the path is gone.
+    async fn turns(&mut self) -> Result<(), StackError> {
+        let mut buffer = vec![0; READ];
+        loop {
+            let mut moved = self.read_local(&mut buffer);
+            moved |= self.write_path()?;
+            moved |= self.read_path()?;
+            self.session.timeout(self.clock.now());
+            self.heed_events();
+            moved |= self.write_local();
+            self.side.turned(&mut self.session);
+            self.heed_events();
+            moved |= self.write_path()?;
+            if self.ended.is_some() {
+                return Ok(());
+            }
+            if moved {
+                tokio::task::yield_now().await;
+            } else {
+                self.wait().await?;
+            }
+        }
+    }
+
+    /// Waits until there is something to do.
+    async fn wait(&mut self) -> Result<(), StackError> {
+        let Self {
+            socket,
+            stack,
+            session,
+            side,
+            clock,
+            local,
+            ..
+        } = self;
+        let has_delivery = session.poll_deliver().next().is_some();
+        let due = async {
+            match session.next_timeout() {
+                Some(moment) => tokio::time::sleep_until(clock.instant(moment)).await,
+                None => std::future::pending().await,
+            }
+        };
+        let local_ready = async {
+            match local {
+                Some(Attached {
+                    local,
+                    is_over,
+                    is_shut,
+                }) => {
+                    let reading = !*is_over && session.room_for_local() > 0;
+                    local.ready(reading, !*is_shut && has_delivery).await
+                }
+                None => std::future::pending().await,
+            }
+        };
+        tokio::select! {
+            ready = socket.ready(interest(stack)) => { ready?; }
+            // An error shows again when the stream is read or written.
+            _ = local_ready => {}
+            () = due => {}
+            wake = side.wait() => {
+                if let Some(local) = side.woken(session, wake) {
+                    self.local = Some(Attached { local, is_over: false, is_shut: false });
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn heed_events(&mut self) {
+        while let Some(event) = self.session.poll_event() {
+            match event {
+                Event::Ended(ended) => self.ended = Some(ended),
+                Event::LocalShutdown => {
+                    if let Some(attached) = &mut self.local {
+                        attached.is_shut = true;
+                        // One that is gone already needs no telling.
+                        let _gone = attached.local.shut_writing();
+                    }
+                    self.side.local_shut();
+                }
+                event => self.side.event(&mut self.session, event),
+            }
+        }
+        let stage = self.session.stage();
+        if stage != self.stage && self.ended.is_none() {
+            self.stage = stage;
+            self.side.reached(stage);
+        }
+    }
+
+    fn read_local(&mut self, buffer: &mut [u8]) -> bool {
+        let Some(attached) = &mut self.local else {
+            return false;
+        };
+        let mut moved = 0;
+        while !attached.is_over && moved < BUDGET {
+            let room = self.session.room_for_local().min(buffer.len());
+            if room == 0 {
+                break;
+            }
+            match attached.local.try_read(&mut buffer[..room]) {
+                Ok(0) => {
+                    attached.is_over = true;
+                    self.side.local_over(&mut self.session, false);
+                }
+                Ok(length) => moved += self.session.local_bytes(&buffer[..length]),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    attached.is_over = true;
+                    self.side.local_over(&mut self.session, true);
+                }
+            }
+        }
+        moved > 0
+    }
+
+    fn write_local(&mut self) -> bool {
+        let Some(attached) = &mut self.local else {
+            return false;
+        };
+        let mut moved = 0;
+        while !attached.is_shut && moved < BUDGET {
+            let mut waiting = self.session.poll_deliver();
+            let pieces = [
+                waiting.next().unwrap_or_default(),
+                waiting.next().unwrap_or_default(),
+            ];
+            if pieces[0].is_empty() {
+                break;
+            }
+            match attached.local.try_write(pieces) {
+                Ok(length) => {
+                    drop(waiting);
+                    self.session.written(length, self.clock.now());
+                    moved += length;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(_) => {
+                    drop(waiting);
+                    attached.is_shut = true;
+                    attached.is_over = true;
+                    self.side.local_over(&mut self.session, true);
+                }
+            }
+        }
+        moved > 0
+    }
+
+    fn read_path(&mut self) -> Result<bool, StackError> {
+        let mut moved = 0;
+        while moved < BUDGET {
+            match self.socket.try_read_buf(self.stack.read_buffer(READ)) {
+                Ok(0) => return Err(StackError::Closed),
+                Ok(length) => {
+                    moved += length;
+                    let (session, now) = (&mut self.session, self.clock.now());
+                    self.stack
+                        .receive(|plaintext| session.received(PATH, plaintext, now))?;
+                }
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                Err(error) => return Err(error.into()),
+            }
+        }
+        Ok(moved > 0)
+    }
+
+    fn write_path(&mut self) -> Result<bool, StackError> {
+        let mut moved = 0;
+        loop {
+            let before = moved;
+            while self.stack.outgoing().len() < BACKLOG && moved < BUDGET {
+                let Some(record) = self.session.poll_transmit(PATH, self.clock.now()) else {
+                    break;
+                };
+                moved += record.len();
+                self.stack.send(record.parts())?;
+            }
+            let is_drained = write_socket(&self.socket, &mut self.stack)?;
+            if moved == before || moved >= BUDGET || !is_drained {
+                return Ok(moved > 0);
+            }
+        }
+    }
+
+    /// The session has ended: its last words leave, and what the local side is owed is written, both as far as they can.
+    async fn finish(mut self) -> (Outcome<R>, S) {
+        // CLOSE above all. On a path that is gone there is nobody to tell.
+        while let Some(record) = self.session.poll_transmit(PATH, self.clock.now()) {
+            if self.stack.send(record.parts()).is_err() {
+                break;
+            }
+        }
+        self.stack.close();
+        let Self {
+            socket,
+            stack,
+            session,
+            clock,
+            local,
+            ..
+        } = &mut self;
+        let leave = async {
+            while write_socket(socket, stack).is_ok() && !stack.outgoing().is_empty() {
+                if socket.writable().await.is_err() {
+                    return;
+                }
+            }
+        };
+        let owe = async {
+            let Some(Attached {
+                local,
+                is_shut: false,
+                ..
+            }) = local
+            else {
+                return;
+            };
+            loop {
+                let length = {
+                    let mut waiting = session.poll_deliver();
+                    let pieces = [
+                        waiting.next().unwrap_or_default(),
+                        waiting.next().unwrap_or_default(),
+                    ];
+                    if pieces[0].is_empty() {
+                        return;
+                    }
+                    match local.try_write(pieces) {
+                        Ok(length) => length,
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
+                        Err(_) => return,
+                    }
+                };
+                session.written(length, clock.now());
+                if length == 0 && local.ready(false, true).await.is_err() {
+                    return;
+                }
+            }
+        };
+        // What does not leave in time is dropped with the sockets: the other end has timers of its own.
+        let _in_time = timeout(LINGER, async { tokio::join!(leave, owe) }).await;
+        let ended = self
+            .ended
+            .take()
+            .unwrap_or_else(|| unreachable!("a session without a path has ended"));
+        (
+            Outcome {
+                ended,
+                session: self.session,
+            },
+            self.side,
+        )
+    }
+}
+
+fn interest(stack: &Stack) -> Interest {
+    if stack.outgoing().is_empty() {
+        Interest::READABLE
+    } else {
+        Interest::READABLE | Interest::WRITABLE
+    }
+}
+
+/// Writes what waits. True when nothing waits any more.
+fn write_socket(socket: &TcpStream, stack: &mut Stack) -> io::Result<bool> {
+    while !stack.outgoing().is_empty() {
+        match socket.try_write(stack.outgoing()) {
+            Ok(length) => stack.sent(length),
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+            Err(error) => return Err(error),
+        }
+    }
+    Ok(true)
+}
