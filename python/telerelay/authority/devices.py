@@ -72,7 +72,7 @@ def _read_csr(request: EnrolmentRequest) -> x509.CertificateSigningRequest:
         csr = x509.load_der_x509_csr(request.csr)
         signed_by_itself = csr.is_signature_valid
         subject = csr.subject
-        names = uris(csr)
+        csr.extensions  # noqa: B018 — parsed on access; a duplicate or broken one raises here
     except UNREADABLE as error:
         raise CertificateRefusedError("it cannot be read") from error
     if not signed_by_itself:
@@ -80,6 +80,6 @@ def _read_csr(request: EnrolmentRequest) -> x509.CertificateSigningRequest:
     if len(list(subject)) > 0:
         raise CertificateRefusedError("it has a subject, and must have none")
     computer = request.terms.computer
-    if names != ([] if computer is None else [computer_uri(computer)]):
+    if uris(csr) != ([] if computer is None else [computer_uri(computer)]):
         raise CertificateRefusedError("it names another computer than the invite does")
     return csr
