@@ -85,17 +85,21 @@ async def test_an_exception_undoes_the_whole_transaction(store: Store) -> None:
         assert await session.get(Organisation, tenant.id) is None
 
 
-async def test_transactions_that_read_and_then_write_never_lose_an_update(store: Store) -> None:
+async def test_transactions_that_read_and_then_write_never_lose_an_update(
+    store: Store, tmp_path: Path
+) -> None:
     tenant = Tenant()
     await tenant.admit(store)
+    other_process = await Store.open(tmp_path / "store.db")
 
-    async def raise_version() -> None:
-        async with store.writing() as session:
+    async def raise_version(opened: Store) -> None:
+        async with opened.writing() as session:
             row = await session.get_one(Organisation, tenant.id)
             await asyncio.sleep(0)
             row.version += 1
 
-    await asyncio.gather(*(raise_version() for _ in range(50)))
+    await asyncio.gather(*(raise_version(opened) for opened in (store, other_process) * 25))
+    await other_process.close()
     async with store.reading() as session:
         assert (await session.get_one(Organisation, tenant.id)).version == 50
 
@@ -162,6 +166,7 @@ async def test_a_snapshot_is_read_once_and_again_after_a_change(store: Store) ->
     assert later.computers[tenant.computer].stamp is not None
     assert later.computers[tenant.computer].grants == first.computers[tenant.computer].grants
     assert second not in first.computers
+    assert snapshots.current(tenant.id) is later
 
 
 async def test_a_change_behind_a_running_read_is_not_lost(store: Store) -> None:

@@ -220,4 +220,3 @@ class OpenAttempt(Table):
     node: Mapped[str] = mapped_column(String(63), index=True)
     attempt: Mapped[str] = mapped_column(String(9))
     organisation: Mapped[Key]
-    started: Mapped[Count]

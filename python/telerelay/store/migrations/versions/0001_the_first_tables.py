@@ -39,7 +39,6 @@ def upgrade() -> None:
         sa.Column("node", sa.String(length=63), nullable=False),
         sa.Column("attempt", sa.String(length=9), nullable=False),
         sa.Column("organisation", KEY, nullable=False),
-        sa.Column("started", sa.BigInteger, nullable=False),
         sa.PrimaryKeyConstraint("path", name="pk_open_attempts"),
     )
     op.create_index("ix_open_attempts_node", "open_attempts", ["node"])

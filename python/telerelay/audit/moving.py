@@ -1,0 +1,143 @@
+"""Moves durable records from the spool to SQL, in their order, and closes what a crash left open (§14)."""
+
+import asyncio
+from collections.abc import Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Final
+
+import structlog
+from sqlalchemy import delete, func, insert, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from telerelay.audit.records import end_by_crash
+from telerelay.audit.spool import GROUP_ROWS, Spool
+from telerelay.audit.spool_files import Line, left_files, read_left, read_lines, remove
+from telerelay.store.engine import Store
+from telerelay.store.tables import AuditRecord, OpenAttempt
+from telerelay_endpoint.errors import TelerelayError
+
+GATHER_S: Final = 0.25
+"""Pause between two transactions: SQL is for those who search later, so it need not be told of each group."""
+RETRY_S: Final = 5.0
+"""Pause after a transaction that failed."""
+
+
+class Mover:
+    """Follows one spool; it alone writes this node's records to SQL."""
+
+    def __init__(self, store: Store, node: str) -> None:
+        self._store = store
+        self._node = node
+        self._progress = asyncio.Event()
+        self._log = structlog.get_logger("audit")
+        self._offset = 0
+
+    def progressed(self) -> None:
+        """The spool has more."""
+        self._progress.set()
+
+    async def take_over(self, folder: Path) -> int:
+        """Move what an earlier process left, remove its files; the number of the next record.
+
+        Raises TelerelayError(STORE), OSError.
+        """
+        last = await self._last_seq()
+        for file, end in await asyncio.to_thread(left_files, folder):
+            for lines in read_left(file, end):
+                new = [line for line in lines if line.seq > last]
+                if new:
+                    await self._move(new)
+                    last = new[-1].seq
+            await asyncio.to_thread(remove, file)
+        return last + 1
+
+    async def close_lost(self, spool: Spool) -> int:
+        """Write the terminal record of each attempt that a crash of this node ended; how many there were.
+
+        Raises TelerelayError(STORE, AUDIT_UNAVAILABLE).
+        """
+        async with self._store.reading() as session:
+            query = select(OpenAttempt).where(OpenAttempt.node == self._node).order_by(OpenAttempt.path)
+            lost = (await session.scalars(query)).all()
+        for begin in range(0, len(lost), GROUP_ROWS):
+            group = lost[begin : begin + GROUP_ROWS]
+            await spool.write([end_by_crash(attempt=row.attempt, path=row.path) for row in group])
+        return len(lost)
+
+    async def follow(self, spool: Spool) -> None:
+        """Move until cancelled. A database that refuses is tried again: the spool holds what waits."""
+        while True:
+            await self._progress.wait()
+            self._progress.clear()
+            try:
+                await self.catch_up(spool)
+            except (TelerelayError, OSError) as error:
+                self._log.error("audit records stay in the spool", reason=str(error))
+                self._progress.set()
+                await asyncio.sleep(RETRY_S)
+            else:
+                await asyncio.sleep(GATHER_S)
+
+    async def catch_up(self, spool: Spool) -> None:
+        """Move all that is durable by now. Raises TelerelayError(STORE), OSError."""
+        files = spool.unmoved()
+        for file in files:
+            while self._offset < file.size:
+                lines, offset = await asyncio.to_thread(read_lines, file, self._offset)
+                await self._move(lines)
+                spool.moved(offset - self._offset, None)
+                self._offset = offset
+            if file is not files[-1]:
+                await asyncio.to_thread(remove, file)
+                spool.moved(0, file)
+                self._offset = 0
+
+    async def _move(self, lines: Sequence[Line]) -> None:
+        async with self._store.writing() as session:
+            organisations = await self._follow_attempts(session, lines)
+            rows = [self._row(line, organisations) for line in lines]
+            await session.execute(insert(AuditRecord), rows)
+
+    async def _follow_attempts(self, session: AsyncSession, lines: Sequence[Line]) -> dict[str, str]:
+        """Note each START, forget it at its END; the organisation of every path that ends (hex both)."""
+        started = {line.fields["path"]: line.fields for line in lines if line.fields["kind"] == "START"}
+        ended = [
+            line.fields["path"] for line in lines if line.fields["kind"] == "END" and "path" in line.fields
+        ]
+        earlier = [bytes.fromhex(path) for path in ended if path not in started]
+        known = await session.scalars(select(OpenAttempt).where(OpenAttempt.path.in_(earlier)))
+        organisations = {row.path.hex(): row.organisation.hex() for row in known}
+        organisations |= {path: fields["organisation"] for path, fields in started.items()}
+        await session.execute(delete(OpenAttempt).where(OpenAttempt.path.in_(earlier)))
+        still_open = [
+            {
+                "path": bytes.fromhex(path),
+                "node": self._node,
+                "attempt": fields["attempt"],
+                "organisation": bytes.fromhex(fields["organisation"]),
+            }
+            for path, fields in started.items()
+            if path not in set(ended)
+        ]
+        if still_open:
+            await session.execute(insert(OpenAttempt), still_open)
+        return organisations
+
+    def _row(self, line: Line, organisations: dict[str, str]) -> dict[str, object]:
+        fields = line.fields
+        organisation = fields.get("organisation") or organisations.get(fields.get("path", ""))
+        return {
+            "node": self._node,
+            "seq": line.seq,
+            "kind": fields["kind"],
+            "time": int(datetime.fromisoformat(fields["time"]).timestamp() * 1000),
+            "organisation": None if organisation is None else bytes.fromhex(organisation),
+            "attempt": fields.get("attempt"),
+            "record": line.encoded,
+        }
+
+    async def _last_seq(self) -> int:
+        async with self._store.reading() as session:
+            query = select(func.max(AuditRecord.seq)).where(AuditRecord.node == self._node)
+            return await session.scalar(query) or 0

@@ -1,0 +1,235 @@
+"""The kinds of audit records and their one line of JSON (PROTOCOL.md §14).
+
+Identifiers stand as people see them elsewhere: attempt and computer ID as shown, all others and hashes in
+hex. Every text is cut to what its field on the wire can hold, so that no record passes 4 KiB.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Any, Final
+
+RECORD_MAXIMUM: Final = 4_096
+"""Bytes of a record with its line feed (PROTOCOL.md §14)."""
+_TEXT_MAXIMUM: Final = 72
+"""Characters of an address or program; each may need 12 bytes once escaped."""
+REASON_MAXIMUM: Final = 200
+"""Characters of an operator's reason."""
+
+NODE_LOST: Final = "NODE_LOST"
+"""How an attempt ended whose node died with it."""
+
+
+@dataclass(frozen=True, slots=True)
+class Record:
+    """One record, before the spool gives it time and number.
+
+    `organisation` (32 bytes), `attempt` (shown text) and `path` (16 bytes) are what it can be found by.
+    """
+
+    kind: str
+    fields: Mapping[str, Any]
+    organisation: bytes | None = None
+    attempt: str | None = None
+    path: bytes | None = None
+
+    def encode(self, node: str, seq: int, time_ms: int) -> bytes:
+        """The line, with its line feed. `time_ms`: Unix milliseconds."""
+        moment = datetime.fromtimestamp(time_ms // 1000, UTC)
+        record = {
+            **self.fields,
+            "kind": self.kind,
+            "node": node,
+            "seq": seq,
+            "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03}Z",
+        }
+        line = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
+        return _escape(line).encode() + b"\n"
+
+
+def start(
+    *,
+    attempt: str,
+    path: bytes,
+    organisation: bytes,
+    client: bytes,
+    agent: bytes,
+    computer: str,
+    service: str,
+    address: str,
+    program: str,
+) -> Record:
+    """*here* was decided."""
+    return Record(
+        "START",
+        {
+            "attempt": attempt,
+            "path": path.hex(),
+            "organisation": organisation.hex(),
+            "client": client.hex(),
+            "agent": agent.hex(),
+            "computer": computer,
+            "service": service,
+            "address": address[:_TEXT_MAXIMUM],
+            "program": program[:_TEXT_MAXIMUM],
+        },
+        organisation,
+        attempt,
+        path,
+    )
+
+
+def end_of_path(
+    *,
+    attempt: str,
+    path: bytes,
+    path_kind: str,
+    code: str,
+    stage: str,
+    duration_ms: int,
+    bytes_to_client: int,
+    bytes_to_agent: int,
+    session: bytes | None,
+    notices: Sequence[bytes],
+) -> Record:
+    """The terminal record of a routed attempt."""
+    return Record(
+        "END",
+        {
+            "attempt": attempt,
+            "routed": True,
+            "path": path.hex(),
+            "path_kind": path_kind,
+            "code": code,
+            "stage": stage,
+            "duration_ms": duration_ms,
+            "bytes_to_client": bytes_to_client,
+            "bytes_to_agent": bytes_to_agent,
+            "session": None if session is None else session.hex(),
+            "notices": [notice.hex() for notice in notices],
+        },
+        attempt=attempt,
+        path=path,
+    )
+
+
+def end_by_crash(*, attempt: str, path: bytes) -> Record:
+    """The terminal record of a routed attempt whose node died; null is what died with it."""
+    unknown = ("path_kind", "stage", "duration_ms", "bytes_to_client", "bytes_to_agent", "session")
+    return Record(
+        "END",
+        {
+            "attempt": attempt,
+            "routed": True,
+            "path": path.hex(),
+            "code": NODE_LOST,
+            "notices": [],
+            **dict.fromkeys(unknown),
+        },
+        attempt=attempt,
+        path=path,
+    )
+
+
+def end_of_refused(
+    *,
+    attempt: str,
+    organisation: bytes,
+    client: bytes,
+    computer: str,
+    service: str,
+    address: str,
+    code: str,
+    stage: str,
+) -> Record:
+    """The terminal record, and the only one, of an attempt that was not routed."""
+    return Record(
+        "END",
+        {
+            "attempt": attempt,
+            "routed": False,
+            "organisation": organisation.hex(),
+            "client": client.hex(),
+            "computer": computer,
+            "service": service,
+            "address": address[:_TEXT_MAXIMUM],
+            "code": code,
+            "stage": stage,
+        },
+        organisation,
+        attempt,
+    )
+
+
+def enrol(
+    *,
+    organisation: bytes,
+    device: bytes,
+    role: str,
+    computer: str | None,
+    invite: bytes,
+    terms_version: int,
+    terms_hash: bytes,
+    address: str,
+) -> Record:
+    """A chain was released to the device that asked for it."""
+    return Record(
+        "ENROL",
+        {
+            "organisation": organisation.hex(),
+            "device": device.hex(),
+            "role": role,
+            "computer": computer,
+            "invite": invite.hex(),
+            "terms_version": terms_version,
+            "terms_hash": terms_hash.hex(),
+            "address": address[:_TEXT_MAXIMUM],
+        },
+        organisation,
+    )
+
+
+def document(
+    *, organisation: bytes, document: str, computer: str | None, version: int, sha256: bytes, by: bytes
+) -> Record:
+    """A document was stored. `document`: its kind; `by`: the device that brought it."""
+    return Record(
+        "DOCUMENT",
+        {
+            "organisation": organisation.hex(),
+            "document": document,
+            "computer": computer,
+            "version": version,
+            "sha256": sha256.hex(),
+            "by": by.hex(),
+        },
+        organisation,
+    )
+
+
+def revoke(*, organisation: bytes, device: bytes, version: int, by: bytes) -> Record:
+    """A revocation list took a device away."""
+    return Record(
+        "REVOKE",
+        {"organisation": organisation.hex(), "device": device.hex(), "version": version, "by": by.hex()},
+        organisation,
+    )
+
+
+def admit(*, organisation: bytes, action: str, reason: str) -> Record:
+    """The operator admitted or suspended an organisation."""
+    return Record(
+        "ADMIT",
+        {"organisation": organisation.hex(), "action": action, "reason": reason[:REASON_MAXIMUM]},
+        organisation,
+    )
+
+
+def _escape(line: str) -> str:
+    """Escape what `json` leaves as it is and a terminal would obey: format, bidi and C1 characters."""
+    if line.isprintable():
+        return line
+    return "".join(
+        character if character.isprintable() else json.dumps(character)[1:-1] for character in line
+    )

@@ -1,0 +1,290 @@
+"""Makes records durable: one thread that appends groups to files and syncs each group once (PROTOCOL.md §14).
+
+A record counts as durable when `fdatasync` behind it has returned. What cannot be written is tried again in
+its order; whoever waits for it is told at once that it is not there. Numbers are given when a group is
+written, so that the record of something that was given up leaves no hole.
+"""
+
+import asyncio
+import os
+import threading
+import time
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+import structlog
+
+from telerelay.audit.records import RECORD_MAXIMUM, Record
+from telerelay.audit.spool_files import SpoolFile, file_name
+from telerelay_endpoint.errors import TelerelayError
+
+GROUP_S: Final = 0.020
+"""`audit_group_ms` (PROTOCOL.md §12): the least time between two syncs, so the most that a record waits."""
+GROUP_ROWS: Final = 100
+"""`audit_group_rows` (PROTOCOL.md §12)."""
+FILE_BYTES: Final = 67_108_864
+"""`audit_file_bytes` (PROTOCOL.md §12)."""
+BACKLOG_BYTES: Final = 16 * FILE_BYTES
+"""Durable records that are not in SQL yet: a million attempts, days of a database that is away."""
+WAITING_MAXIMUM: Final = 10_000
+"""Records in memory: 40 MiB at their largest, more than arrive in the five seconds of `recorded_s`."""
+RETRY_S: Final = 1.0
+"""Pause between two tries while the disk refuses."""
+
+Told = Callable[[str | None], None]
+"""Called in the event loop: None when the record is durable, or the code that says why it is not."""
+
+
+@dataclass(slots=True)
+class _Waiting:
+    record: Record
+    time_ms: int
+    told: Told | None
+    keep: bool
+
+
+class Spool:
+    """Takes records in the event loop, writes them in a thread of its own."""
+
+    def __init__(
+        self,
+        folder: Path,
+        node: str,
+        next_seq: int,
+        *,
+        file_bytes: int = FILE_BYTES,
+        backlog_bytes: int = BACKLOG_BYTES,
+        progressed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """`progressed` is called in the event loop after each group. Starts the thread; the disk waits."""
+        self._folder = folder
+        self._node = node
+        self._next_seq = next_seq
+        self._file_bytes = file_bytes
+        self._backlog_bytes = backlog_bytes
+        self._progressed = progressed
+        self._loop = asyncio.get_running_loop()
+        self._log = structlog.get_logger("audit")
+        self._changed = threading.Condition()
+        # Guarded by `_changed`:
+        self._waiting: deque[_Waiting] = deque()
+        self._files: deque[SpoolFile] = deque()
+        self._backlog = 0
+        self._failing = False
+        self._stopping = False
+        self._dropped = 0
+        self._thread = threading.Thread(target=self._run, name="audit-spool")
+        self._thread.start()
+
+    # ------------------------------------------------------------ in the event loop
+
+    def append(self, record: Record, told: Told | None = None) -> None:
+        """Queue a record that must be kept whatever happens; `told` hears whether it is durable."""
+        self._append(_Waiting(record, _now_ms(), told, keep=True))
+
+    async def write(self, records: Sequence[Record]) -> None:
+        """Return when the records are durable. They are given up otherwise.
+
+        Raises TelerelayError(AUDIT_UNAVAILABLE).
+        """
+        outcomes: list[asyncio.Future[str | None]] = []
+        for record in records:
+            outcome: asyncio.Future[str | None] = self._loop.create_future()
+            outcomes.append(outcome)
+            self._append(_Waiting(record, _now_ms(), _settle(outcome), keep=False))
+        codes = [code for code in await asyncio.gather(*outcomes) if code is not None]
+        if codes:
+            raise TelerelayError(codes[0], "the record of this change cannot be written")
+
+    def unmoved(self) -> list[SpoolFile]:
+        """The files, oldest first, each with its durable length; all but the last are finished."""
+        with self._changed:
+            return [SpoolFile(file.path, file.size) for file in self._files]
+
+    def moved(self, size: int, file: SpoolFile | None) -> None:
+        """`size` more bytes are in SQL; `file` is finished and was removed."""
+        with self._changed:
+            self._backlog -= size
+            if file is not None:
+                self._files.popleft()
+
+    def statistics(self) -> dict[str, int]:
+        """What an operator looks at: waiting and dropped records, unmoved bytes, whether the disk refuses."""
+        with self._changed:
+            return {
+                "audit_waiting": len(self._waiting),
+                "audit_dropped": self._dropped,
+                "audit_backlog_bytes": self._backlog,
+                "audit_failing": int(self._failing),
+            }
+
+    async def stop(self) -> None:
+        """Write what waits, then end the thread."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify()
+        # What the thread told last stands in the loop's queue before the join's own result.
+        await asyncio.to_thread(self._thread.join)
+
+    def _append(self, entry: _Waiting) -> None:
+        with self._changed:
+            full = len(self._waiting) >= WAITING_MAXIMUM
+            refused = full or self._failing
+            told = entry.told
+            if refused:
+                entry.told = None
+            if full and entry.keep:
+                self._dropped += 1
+            elif entry.keep or not refused:
+                self._waiting.append(entry)
+                if len(self._waiting) in (1, GROUP_ROWS):
+                    self._changed.notify()
+        if refused and told is not None:
+            told("AUDIT_UNAVAILABLE")
+
+    # ------------------------------------------------------------ in the thread
+
+    def _run(self) -> None:
+        writer = _Writer(self._folder, self._node, self._next_seq, self._file_bytes)
+        last_sync = 0.0
+        while True:
+            group = self._next_group(last_sync)
+            if not group:
+                writer.close()
+                return
+            last_sync = time.monotonic()
+            try:
+                self._require_room()
+                size = writer.write([(entry.record, entry.time_ms) for entry in group])
+            except OSError as error:
+                self._failed(error)
+            else:
+                self._succeeded(group, size, writer)
+
+    def _next_group(self, last_sync: float) -> list[_Waiting]:
+        """Up to GROUP_ROWS of what waits, not removed yet; nothing when it is time to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            # A record that finds the disk idle goes at once; only those behind it gather.
+            pause = (last_sync + GROUP_S) - time.monotonic()
+            self._changed.wait_for(lambda: len(self._waiting) >= GROUP_ROWS or self._stopping, max(pause, 0))
+            return [self._waiting[index] for index in range(min(len(self._waiting), GROUP_ROWS))]
+
+    def _require_room(self) -> None:
+        with self._changed:
+            if self._backlog >= self._backlog_bytes:
+                raise OSError(f"{self._backlog} bytes of records wait for the database")
+
+    def _succeeded(self, group: list[_Waiting], size: int, writer: "_Writer") -> None:
+        with self._changed:
+            for _ in group:
+                self._waiting.popleft()
+            self._backlog += size
+            if not self._files or self._files[-1].path != writer.path:
+                self._files.append(SpoolFile(writer.path, 0))
+            self._files[-1] = SpoolFile(writer.path, writer.size)
+            recovered, self._failing = self._failing, False
+        if recovered:
+            self._log.warning("audit records are written again")
+        self._tell([entry.told for entry in group if entry.told is not None], None)
+
+    def _failed(self, error: OSError) -> None:
+        with self._changed:
+            first, self._failing = not self._failing, True
+            waiters = [entry.told for entry in self._waiting if entry.told is not None]
+            for entry in self._waiting:
+                entry.told = None
+            self._waiting = deque(entry for entry in self._waiting if entry.keep)
+        if first:
+            self._log.error("audit records cannot be written: nobody is joined", reason=str(error))
+        self._tell(waiters, "AUDIT_UNAVAILABLE")
+        with self._changed:
+            if self._changed.wait_for(lambda: self._stopping, RETRY_S) and not first:
+                self._log.error("audit records are lost", records=len(self._waiting))
+                self._waiting.clear()
+
+    def _tell(self, waiters: Sequence[Told], code: str | None) -> None:
+        def tell() -> None:
+            for told in waiters:
+                told(code)
+            self._progressed()
+
+        self._loop.call_soon_threadsafe(tell)
+
+
+class _Writer:
+    """The file that is being written. Only the spool's thread has it."""
+
+    def __init__(self, folder: Path, node: str, next_seq: int, file_bytes: int) -> None:
+        self._folder = folder
+        self._node = node
+        self._next_seq = next_seq
+        self._file_bytes = file_bytes
+        self._descriptor: int | None = None
+        self.path = folder
+        self.size = 0
+
+    def write(self, records: Sequence[tuple[Record, int]]) -> int:
+        """Append and sync; the bytes written. After an OSError nothing of it counts."""
+        lines = [
+            record.encode(self._node, seq, time_ms)
+            for seq, (record, time_ms) in enumerate(records, start=self._next_seq)
+        ]
+        block = b"".join(lines)
+        if max(map(len, lines)) > RECORD_MAXIMUM:
+            raise ValueError(f"a record has more than {RECORD_MAXIMUM} bytes")
+        if self._descriptor is not None and self.size + len(block) > self._file_bytes:
+            self.close()
+        descriptor = self._open() if self._descriptor is None else self._descriptor
+        try:
+            rest = memoryview(block)
+            while rest:
+                rest = rest[os.write(descriptor, rest) :]
+            os.fdatasync(descriptor)
+        except OSError:
+            # The kernel may forget pages that it failed to write: this file is never continued.
+            self._give_up(descriptor)
+            raise
+        self._next_seq += len(lines)
+        self.size += len(block)
+        return len(block)
+
+    def close(self) -> None:
+        """The file is finished."""
+        if self._descriptor is not None:
+            os.close(self._descriptor)
+            self._descriptor = None
+
+    def _open(self) -> int:
+        self.path = self._folder / file_name(self._next_seq)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
+        descriptor = os.open(self.path, flags, 0o600)
+        self._descriptor, self.size = descriptor, 0
+        folder = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+        return descriptor
+
+    def _give_up(self, descriptor: int) -> None:
+        self._descriptor = None
+        try:
+            os.ftruncate(descriptor, self.size)
+        finally:
+            os.close(descriptor)
+
+
+def _settle(outcome: "asyncio.Future[str | None]") -> Told:
+    def told(code: str | None) -> None:
+        if not outcome.done():
+            outcome.set_result(code)
+
+    return told
+
+
+def _now_ms() -> int:
+    return time.time_ns() // 1_000_000
