@@ -18,14 +18,18 @@
 //!   refused, [`trust::Revoked`] is the revocation list in force
 //!
 //! and from the node's: [`config::NodeConfigs`] over [`trust::Organisations`], [`socket::listen`], [`accept::accept`],
-//! [`accept::linger`].
+//! [`accept::linger`]; `plain::carry` hands a connection of the API to Python as a stream of plaintext.
 pub mod accept;
 pub mod config;
 pub mod credentials;
 mod crypto;
 pub mod dial;
+#[cfg(test)]
+mod fixture;
 mod handshake;
 pub mod key_store;
+#[cfg(unix)]
+pub mod plain;
 pub mod socket;
 pub mod tls;
 pub mod trust;

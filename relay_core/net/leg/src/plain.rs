@@ -106,13 +106,19 @@ impl Carrier {
     }
 
     fn is_over(&self) -> bool {
-        self.network_over && self.plain_over && self.inbound.is_empty() && self.tls.outgoing().is_empty()
+        self.network_over
+            && self.plain_over
+            && self.inbound.is_empty()
+            && self.tls.outgoing().is_empty()
     }
 
     async fn ready(&self) -> io::Result<()> {
         let reading = self.inbound.is_empty() && !self.network_over;
         let network = wanted(reading, !self.tls.outgoing().is_empty());
-        let plain = wanted(self.tls.outgoing().is_empty() && !self.plain_over, !self.inbound.is_empty());
+        let plain = wanted(
+            self.tls.outgoing().is_empty() && !self.plain_over,
+            !self.inbound.is_empty(),
+        );
         let network = async {
             match network {
                 Some(interest) => self.socket.ready(interest).await.map(drop),
@@ -145,7 +151,9 @@ impl Carrier {
         loop {
             let inbound = &mut self.inbound;
             let before = inbound.len();
-            let progress = self.tls.read_record(|plaintext| inbound.extend_from_slice(plaintext))?;
+            let progress = self
+                .tls
+                .read_record(|plaintext| inbound.extend_from_slice(plaintext))?;
             let length = inbound.len() - before;
             self.seen |= length > 0;
             self.unanswered += length as u64;

@@ -1,6 +1,8 @@
 //! Outer TLS of one leg without a socket inside: read record by record, written into a buffer, frozen at SWITCH
 //! (PROTOCOL.md §1.2, §6).
 mod offset_buffer;
+#[cfg(test)]
+mod tests;
 mod turn;
 
 use std::sync::Arc;
@@ -184,13 +186,13 @@ impl Tls {
         }
     }
 
-    /// Says that no plaintext follows. Without effect on a connection that cannot say it any more, or not yet.
+    /// Says that no plaintext follows, and freezes. Without effect on a connection that cannot say it any more, or not yet.
     pub fn close_notify(&mut self) {
         if !self.frozen {
             let pending = &mut self.incoming.filled_mut()[..self.pending];
             let outgoing = &mut self.outgoing;
-            on_side!(&mut self.connection, connection => {
-                turn::close_notify(&mut **connection, pending, outgoing);
+            self.frozen = on_side!(&mut self.connection, connection => {
+                turn::close_notify(&mut **connection, pending, outgoing)
             });
         }
     }

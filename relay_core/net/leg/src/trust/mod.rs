@@ -4,6 +4,8 @@ mod anchor;
 mod ends;
 mod identity;
 mod pins;
+#[cfg(test)]
+mod tests;
 
 pub use admission::{Admission, Organisations};
 pub use anchor::{Anchor, InvalidAnchor};
