@@ -1,12 +1,65 @@
-"""Entry point of the command `telerelay`: gathers the commands of this folder."""
+"""Entry point of the command `telerelay`: the table of its commands, each loaded when it is called.
 
-from typing import Annotated
+To add one: a line in `PROGRAM` and a file of its name in this folder; `org init` is function `org_init` of
+`org_init.py`. No command is imported before it runs: `telerelay org` never loads a node.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Annotated, Any, NoReturn
 
 import typer
+from typer.core import TyperCommand, TyperGroup
+from typing_extensions import override
 
 from telerelay import __version__
+from telerelay_endpoint.console import run
 
-app = typer.Typer(name="telerelay", no_args_is_help=True)
+
+@dataclass(frozen=True)
+class Group:
+    """Commands under one word, with the line that `--help` shows for each."""
+
+    help: str
+    commands: Mapping[str, "str | Group"]
+
+
+PROGRAM = Group(
+    "Relay node, and the commands of operators, organisations and auditors.",
+    {
+        "org": Group(
+            "An organisation's administrator: keys, invites, who may reach which computer.",
+            {
+                "init": "Make an organisation: its root, its role keys, its first administrator (offline).",
+                "join": "Tell this administrator and the keeper which cluster to talk to.",
+                "keep": "Approve invited machines and keep every computer's freshness stamp young (service).",
+                "invite": "Invite a machine: an office PC (agent) or a device at home (client).",
+                "approve": "Approve waiting machines by hand, where no keeper runs.",
+                "grant": "Let a client reach a computer.",
+                "list": "Show devices, computers and who may reach them.",
+                "revoke": "Take a device away for ever; its live session ends.",
+            },
+        ),
+    },
+)
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name."""
+    run(program())
+
+
+def program() -> TyperGroup:
+    """The whole tree of commands."""
+    root = typer.main.get_command(_app)
+    if not isinstance(root, TyperGroup):
+        raise TypeError("an application with a callback is a group")
+    _fill(root, PROGRAM, "telerelay.cli.")
+    return root
+
+
+_app = typer.Typer(name="telerelay", no_args_is_help=True, help=PROGRAM.help)
 
 
 def _print_version(asked: bool) -> None:
@@ -15,10 +68,35 @@ def _print_version(asked: bool) -> None:
         raise typer.Exit
 
 
-@app.callback()
-def telerelay(
+@_app.callback()
+def _telerelay(
     version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
-) -> None:
-    """Relay node, and the commands of operators, organisations and auditors."""
+) -> None: ...
+
+
+def _fill(group: TyperGroup, table: Group, prefix: str) -> None:
+    for name, entry in table.commands.items():
+        module = prefix + name.replace("-", "_")
+        if isinstance(entry, Group):
+            inner = TyperGroup(name=name, help=entry.help, no_args_is_help=True)
+            _fill(inner, entry, f"{module}_")
+            group.add_command(inner)
+        else:
+            group.add_command(_Deferred(name, module, entry))
+
+
+class _Deferred(TyperCommand):
+    """Stands in the table for a command whose module is not imported yet."""
+
+    def __init__(self, name: str, module: str, help_line: str) -> None:
+        super().__init__(name=name, help=help_line)
+        self._module = module
+
+    @override
+    def make_context(self, info_name: str | None, args: list[str], parent: Any = None, **extra: Any) -> Any:
+        app = typer.Typer(add_completion=False)
+        function = self._module.rsplit(".", 1)[1]
+        app.command(name=self.name)(getattr(import_module(self._module), function))
+        return typer.main.get_command(app).make_context(info_name, args, parent, **extra)

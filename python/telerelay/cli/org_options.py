@@ -1,0 +1,55 @@
+"""What the `org` commands have in common: the organisation's folder, its passphrase, its way to the node."""
+
+import time
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telerelay.org.api import OrganisationApi
+from telerelay.org.folder import OrganisationFolder, default_folder
+from telerelay_endpoint.console import read_secret
+from telerelay_endpoint.credentials import Credentials
+
+OrgOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--org",
+        envvar="TELERELAY_ORG",
+        metavar="DIR",
+        help="The organisation's folder.",
+        show_default=str(default_folder()),
+    ),
+]
+PassphraseOption = Annotated[
+    Path | None,
+    typer.Option("--passphrase-file", metavar="FILE", help="Read the passphrase from FILE (mode 0600)."),
+]
+
+
+def open_organisation(path: Path | None) -> OrganisationFolder:
+    """The folder of `--org`. Raises TelerelayError(CERTIFICATE)."""
+    return OrganisationFolder(path or default_folder())
+
+
+def open_api(credentials: Credentials) -> OrganisationApi:
+    """The node's API, as an administrator or keeper. Raises TelerelayError(KEY_FILE, CERTIFICATE)."""
+    return OrganisationApi(credentials.dial())
+
+
+def now() -> int:
+    """Unix seconds."""
+    return int(time.time())
+
+
+class Passphrase:
+    """Asks once, when the first key needs it; every key of an organisation has the same."""
+
+    def __init__(self, file: Path | None) -> None:
+        self._file = file
+        self._known: str | None = None
+
+    def __call__(self) -> str:
+        if self._known is None:
+            self._known = read_secret("Passphrase of the organisation's keys", self._file)
+        return self._known
