@@ -4,6 +4,8 @@
 //! last. A layer between them takes what TCP gave and gives what outer TLS takes.
 mod outer;
 mod tcp;
+#[cfg(test)]
+mod tests;
 
 use std::io;
 use std::sync::atomic::{AtomicU64, Ordering};

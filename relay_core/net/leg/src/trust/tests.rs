@@ -264,7 +264,7 @@ fn inner(
         if up.is_empty() && down.is_empty() {
             let group = agent
                 .negotiated_key_exchange_group()
-                .map(|group| group.name());
+                .map(rustls::crypto::SupportedKxGroup::name);
             return (at_client, at_agent, group);
         }
     }

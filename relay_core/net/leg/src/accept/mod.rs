@@ -1,4 +1,7 @@
 //! A node's side of a new connection: ClientHello, choice of the language, handshake, identity (PROTOCOL.md §1.1).
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::time::Duration;
 
@@ -14,7 +17,7 @@ use crate::handshake::{self, HandshakeError};
 use crate::tls::{Tls, TlsError};
 use crate::trust::{Identity, Refusal};
 
-/// How much is read at once: a ClientHello with the hybrid share has 1.8 KiB.
+/// How much is read at once: a ClientHello with the hybrid share has 1.4 KiB.
 const READ: usize = 4 * 1024;
 
 /// The alert of a ClientHello that offers no language of ours: fatal, `no_application_protocol` (RFC 7301 §3.2), in a plain record.
