@@ -4,12 +4,14 @@ import asyncio
 import json
 import os
 import sysconfig
-from asyncio.subprocess import DEVNULL, PIPE, Process
+from asyncio.subprocess import DEVNULL, PIPE, STDOUT, Process
+from collections import deque
 from collections.abc import AsyncIterator, Callable, Mapping
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from signal import SIGKILL, SIGTERM
+from signal import SIGKILL
 from typing import Any, Final, Self
 
 # A command of the demo ends in a second or two; two cores may have fifty of them to serve.
@@ -19,6 +21,8 @@ STOP_TIMEOUT: Final = 10.0
 _TAIL_LINES: Final = 12
 # A line is one JSON object; the longest names every rule of a computer.
 _LINE_LIMIT: Final = 1024 * 1024
+# Whoever waits for an event asks for it long before so many others came.
+_EVENTS_KEPT: Final = 1024
 
 Event = Mapping[str, Any]
 
@@ -33,15 +37,19 @@ class ProgramError(Exception):
 
 @dataclass(frozen=True)
 class Commands:
-    """Where the commands are installed, where they log, and what they find in their environment."""
+    """Where the commands are installed, where they log, what they find in their environment, and as whom.
+
+    `before` stands in front of each command, such as `setpriv` with its arguments.
+    """
 
     logs: Path
     environment: Mapping[str, str]
     folder: Path = Path(sysconfig.get_path("scripts"))
+    before: tuple[str, ...] = ()
 
     @classmethod
     def under(cls, home: Path) -> Self:
-        """Commands whose home is `home`, so that nothing of the person who runs the demo is read or written."""
+        """Commands whose home is `home`, so that nothing of its person is read or written."""
         logs = home / "logs"
         logs.mkdir(parents=True, exist_ok=True)
         kept = {name: os.environ[name] for name in ("PATH", "TZ") if name in os.environ}
@@ -69,8 +77,7 @@ class Commands:
     async def running(self, log: str, *command: str) -> AsyncIterator["Program"]:
         """Start a command that stays; it is ended with the context. What it writes goes to `log`.log."""
         path = self.logs / f"{log}.log"
-        with path.open("ab") as file:
-            process = await self._spawn(command, DEVNULL, PIPE, file.fileno())
+        process = await self._spawn(command, DEVNULL, PIPE, STDOUT)
         program = Program(log, process, path)
         reading = asyncio.create_task(program.read())
         try:
@@ -80,9 +87,10 @@ class Commands:
             await reading
 
     async def _spawn(self, command: tuple[str, ...], stdin: int, stdout: int, stderr: int) -> Process:
-        program = self.folder / command[0]
+        program = str(self.folder / command[0])
         try:
             return await asyncio.create_subprocess_exec(
+                *self.before,
                 program,
                 *command[1:],
                 stdin=stdin,
@@ -98,13 +106,14 @@ class Commands:
 
 
 class Program:
-    """A running command whose standard output is one JSON object a line."""
+    """A running command that writes one JSON object a line; other lines only go to its log."""
 
     def __init__(self, name: str, process: Process, log: Path) -> None:
         self.name = name
         self.process = process
         self.log = log
-        self._events: list[Event] = []
+        self._events: deque[Event] = deque(maxlen=_EVENTS_KEPT)
+        self._told = 0
         self._news = asyncio.Condition()
         self._ended = False
 
@@ -118,10 +127,11 @@ class Program:
             async with asyncio.timeout(timeout), self._news:
                 seen = 0
                 while True:
-                    for event in self._events[seen:]:
+                    unseen = min(self._told - seen, len(self._events))
+                    for event in islice(self._events, len(self._events) - unseen, None):
                         if check(event):
                             return event
-                    seen = len(self._events)
+                    seen = self._told
                     if self._ended:
                         raise ProgramError(self.name, await self._ending(), _tail(self.log.read_bytes()))
                     await self._news.wait()
@@ -136,15 +146,15 @@ class Program:
         return await self._ending()
 
     async def read(self) -> None:
-        """Take its standard output until it ends, into the log and as events."""
+        """Take what it writes until it ends, into the log and as events."""
         stdout = self.process.stdout
         if stdout is None:
             raise AssertionError("a pipe was asked for")
         with self.log.open("ab", buffering=0) as log:
             async for line in stdout:
                 log.write(line)
-                with suppress(json.JSONDecodeError):
-                    await self._tell(json.loads(line))
+                if (event := _event(line)) is not None:
+                    await self._tell(event)
         async with self._news:
             self._ended = True
             self._news.notify_all()
@@ -152,6 +162,7 @@ class Program:
     async def _tell(self, event: Event) -> None:
         async with self._news:
             self._events.append(event)
+            self._told += 1
             self._news.notify_all()
 
     async def _ending(self) -> str:
@@ -159,18 +170,23 @@ class Program:
 
 
 async def _stop(process: Process) -> None:
-    """End a program and what it started, by the number of its group."""
+    """End a program; one that does not go is killed with all that it started."""
     if process.returncode is None:
         process.terminate()
         try:
             await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
         except TimeoutError:
-            process.kill()
+            # Its group bears its number, which nobody else can get before the process was waited for.
+            os.killpg(process.pid, SIGKILL)
             await process.wait()
-    # A viewer or a shell that outlived the program itself.
-    with suppress(ProcessLookupError):
-        os.killpg(process.pid, SIGTERM)
-        os.killpg(process.pid, SIGKILL)
+
+
+def _event(line: bytes) -> Event | None:
+    try:
+        event = json.loads(line)
+    except ValueError:
+        return None
+    return event if isinstance(event, dict) else None
 
 
 def _tail(written: bytes) -> str:
