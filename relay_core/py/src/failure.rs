@@ -20,7 +20,10 @@ pub(crate) struct Failure {
 impl Failure {
     /// `detail` says what and where, never a secret.
     pub(crate) fn new(code: Code, detail: impl ToString) -> Self {
-        Self { code, detail: detail.to_string() }
+        Self {
+            code,
+            detail: detail.to_string(),
+        }
     }
 }
 

@@ -1,6 +1,10 @@
 //! The Rust core as the Python module `telerelay_core._core`: conversion only, no decision.
+mod dial;
+mod endpoint;
 mod failure;
 mod log;
+mod queue;
+mod runtime;
 mod text;
 
 use pyo3::prelude::*;
@@ -10,6 +14,13 @@ use pyo3::prelude::*;
 mod _core {
     use super::{Bound, PyModule, PyModuleMethods, PyResult};
 
+    #[pymodule_export]
+    use super::dial::Dial;
+    #[pymodule_export]
+    use super::endpoint::{
+        Agent, AgentOffline, AgentOnline, Client, DoorOpen, DoorRefused, Finished, Incoming, News,
+        SessionEnded, SessionOpened, SessionRules, StageReached, Stopped,
+    };
     #[pymodule_export]
     use super::failure::CoreError;
     #[pymodule_export]

@@ -11,10 +11,21 @@ pub(crate) fn log_to_stderr(level: &str, json: bool) -> PyResult<()> {
         "info" => Level::INFO,
         "warning" => Level::WARN,
         "error" => Level::ERROR,
-        other => return Err(PyValueError::new_err(format!("'{other}' is not a log level"))),
+        other => {
+            return Err(PyValueError::new_err(format!(
+                "'{other}' is not a log level"
+            )));
+        }
     };
-    let lines = tracing_subscriber::fmt().with_max_level(level).with_writer(std::io::stderr).with_ansi(false);
+    let lines = tracing_subscriber::fmt()
+        .with_max_level(level)
+        .with_writer(std::io::stderr)
+        .with_ansi(false);
     // A second call finds a subscriber in place, and that one stays.
-    let _placed = if json { lines.json().flatten_event(true).try_init() } else { lines.try_init() };
+    let _placed = if json {
+        lines.json().flatten_event(true).try_init()
+    } else {
+        lines.try_init()
+    };
     Ok(())
 }

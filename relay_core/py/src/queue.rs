@@ -25,7 +25,11 @@ impl<E> Queue<E> {
     /// `capacity` counts events.
     pub(crate) fn new(capacity: usize) -> io::Result<Self> {
         let readable = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
-        Ok(Self { items: Mutex::default(), capacity, readable })
+        Ok(Self {
+            items: Mutex::default(),
+            capacity,
+            readable,
+        })
     }
 
     /// The descriptor that is readable while the queue is not empty.

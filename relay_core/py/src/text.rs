@@ -9,7 +9,9 @@ use crate::failure::Failure;
 /// The 10 bytes of a computer ID, typing errors corrected.
 #[pyfunction]
 pub(crate) fn parse_computer_id(text: &str) -> Result<[u8; 10], Failure> {
-    let id: ComputerId = text.parse().map_err(|error| Failure::new(Code::Usage, error))?;
+    let id: ComputerId = text
+        .parse()
+        .map_err(|error| Failure::new(Code::Usage, error))?;
     Ok(*id.as_bytes())
 }
 
@@ -22,7 +24,9 @@ pub(crate) fn format_computer_id(value: &[u8]) -> PyResult<String> {
 /// The 5 bytes of an attempt ID.
 #[pyfunction]
 pub(crate) fn parse_attempt_id(text: &str) -> Result<[u8; 5], Failure> {
-    let id: AttemptId = text.parse().map_err(|error| Failure::new(Code::Usage, error))?;
+    let id: AttemptId = text
+        .parse()
+        .map_err(|error| Failure::new(Code::Usage, error))?;
     Ok(id.0)
 }
 
@@ -34,5 +38,7 @@ pub(crate) fn format_attempt_id(value: &[u8]) -> PyResult<String> {
 
 /// An identifier of exactly `N` bytes.
 pub(crate) fn fixed<const N: usize>(value: &[u8]) -> PyResult<[u8; N]> {
-    value.try_into().map_err(|_| PyValueError::new_err(format!("{N} bytes expected, {} given", value.len())))
+    value
+        .try_into()
+        .map_err(|_| PyValueError::new_err(format!("{N} bytes expected, {} given", value.len())))
 }

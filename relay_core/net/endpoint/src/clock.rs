@@ -21,7 +21,7 @@ impl Clock {
         // A moment that never comes is a day away: whoever waits for it looks again.
         let since = moment
             .since(Moment::ZERO)
-            .min(self.0.elapsed() + Duration::from_secs(86_400));
+            .min(self.0.elapsed() + Duration::from_hours(24));
         self.0 + since
     }
 

@@ -144,7 +144,7 @@ impl Stack {
         self.inner
             .common()
             .negotiated_key_exchange_group()
-            .map(|group| group.name())
+            .map(rustls::crypto::SupportedKxGroup::name)
     }
 
     /// 32 bytes that both ends of inner TLS know and nobody else (RFC 8446 §7.5).

@@ -17,7 +17,9 @@ ERRORS_TOML: str
 """relay_core/spec/errors.toml, the catalogue of every code (PROTOCOL.md §13)."""
 
 _RoleName: TypeAlias = Literal["agent", "client", "admin", "keeper"]
-_StageName: TypeAlias = Literal["dial", "hello", "route", "claim", "accept", "inner", "auth", "open", "session"]
+_StageName: TypeAlias = Literal[
+    "dial", "hello", "route", "claim", "accept", "inner", "auth", "open", "session"
+]
 _ServiceName: TypeAlias = Literal["rfb", "rdp"]
 _NewsName: TypeAlias = Literal["computer", "stamp", "revocations", "nodes"]
 _SideName: TypeAlias = Literal["inside", "outside", "both"]
@@ -234,7 +236,11 @@ class Node:
     def event_fd(self) -> int: ...
     def events(self, limit: int = 256) -> list[_NodeEvent]: ...
     def set_snapshot(
-        self, *, organisations: Sequence[tuple[bytes, bool]], revoked: Sequence[tuple[bytes, Sequence[bytes]]], nodes_version: int
+        self,
+        *,
+        organisations: Sequence[tuple[bytes, bool]],
+        revoked: Sequence[tuple[bytes, Sequence[bytes]]],
+        nodes_version: int,
     ) -> None:
         """Replace what HELLO is admitted by: (root certificate DER, suspended) and (organisation, revoked devices).
 
@@ -247,7 +253,9 @@ class Node:
     def recorded(self, tickets: Sequence[int], code: str | None = None) -> None:
         """The START records of these tickets are durable, or could not be written (`code`)."""
 
-    def news(self, organisation: bytes, device: bytes, kind: _NewsName, version: int, document: bytes | None = None) -> None:
+    def news(
+        self, organisation: bytes, device: bytes, kind: _NewsName, version: int, document: bytes | None = None
+    ) -> None:
         """Send NEWS on the device's ready connection; without one nothing is sent."""
 
     def cut(self, organisation: bytes, device: bytes | None, code: str) -> int:
@@ -297,12 +305,13 @@ class AgentOnline:
 
 @final
 class AgentOffline:
-    """The ready connection is gone or could not be made; the next dial is in `retry_ms`."""
+    """The ready connection is gone or could not be made."""
 
     @property
     def code(self) -> str: ...
     @property
-    def retry_ms(self) -> int: ...
+    def retry_ms(self) -> int | None:
+        """Until the next dial; None: the node said not to come back, and the agent does not dial any more."""
 
 @final
 class News:
@@ -331,7 +340,11 @@ class SessionOpened:
 
 @final
 class SessionEnded:
-    """A session, or an attempt that did not become one, has ended; exactly one per attempt."""
+    """A session, or an attempt that did not become one, has ended.
+
+    Exactly one for each path of an agent, and for each request of a client: a request whose path was lost asks once more, and `attempt` is
+    the last one.
+    """
 
     @property
     def attempt(self) -> str: ...
@@ -360,7 +373,9 @@ class SessionEnded:
 class SessionRules:
     """What the agent's verdict allows for one session; rules come from the computer document."""
 
-    def __new__(cls, *, sessions: int, resume_limit_s: int, idle_timeout_s: int, shown: Sequence[str]) -> SessionRules: ...
+    def __new__(
+        cls, *, sessions: int, resume_limit_s: int, idle_timeout_s: int, shown: Sequence[str]
+    ) -> SessionRules: ...
 
 _AgentEvent: TypeAlias = AgentOnline | AgentOffline | Incoming | News | SessionOpened | SessionEnded | Stopped
 
@@ -371,7 +386,10 @@ class Agent:
     def __new__(
         cls, *, dial: Dial, root: bytes, computer: str, desktop: str, service: _ServiceName, program: str
     ) -> Agent:
-        """`root`: the organisation's root certificate, DER. `desktop`: "127.0.0.1:5900", "[::1]:5900" or "unix:/path"; only loopback."""
+        """Raises CoreError(CERTIFICATE) where the chain is not that of `computer`, CoreError(USAGE).
+
+        `root`: the organisation's root certificate, DER. `desktop`: "127.0.0.1:5900", "[::1]:5900" or "unix:/path"; only loopback.
+        """
 
     def start(self) -> None: ...
     def event_fd(self) -> int: ...
@@ -423,7 +441,9 @@ class Finished:
     @property
     def attempt(self) -> str: ...
 
-_ClientEvent: TypeAlias = StageReached | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
+_ClientEvent: TypeAlias = (
+    StageReached | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
+)
 
 @final
 class Client:

@@ -35,7 +35,7 @@ struct Served {
     detail: String,
 }
 
-/// Runs the path to its end, tells it, and gives the report for SESSION_END.
+/// Runs the path to its end, tells it, and gives the report for `SESSION_END`.
 pub(super) async fn run(office: &Arc<Office>, leg: Leg, start: PathStart) -> (PathId, PathReport) {
     let PathStart { incoming, rules } = start;
     let began = office.clock.now();

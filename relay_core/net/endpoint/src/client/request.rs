@@ -149,7 +149,7 @@ impl Request {
                 });
             }
             Command::Resuming(attempt) => {
-                tracing::info!(%attempt, "the path is lost and is asked for again")
+                tracing::info!(%attempt, "the path is lost and is asked for again");
             }
             Command::Ended(ended) => {
                 state.is_over = true;

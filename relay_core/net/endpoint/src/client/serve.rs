@@ -6,10 +6,10 @@ use rustls::NamedGroup;
 use telerelay_leg::config::inner_client;
 use telerelay_outer::client::PathEnd;
 use telerelay_session::{
-    Cause, Client as ClientRole, ClientSession, Event, Pairing, Request as Ask, ResumeSecret,
-    Session,
+    Cause, Client as ClientRole, ClientSession, Ended, Event, Pairing, Request as Ask,
+    ResumeSecret, Session,
 };
-use telerelay_wire::ids::{AttemptId, Resume, Stage};
+use telerelay_wire::ids::{AttemptId, Resume, SessionId, Stage};
 use telerelay_wire::{Code, Reason};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -27,59 +27,57 @@ const LEAVING: Duration = Duration::from_secs(5);
 
 /// Runs the path to its end.
 pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> (PathEnd, Carried) {
+    match open(request, leg, start).await {
+        Ok(carried) => carried,
+        Err((end, detail)) => (
+            end,
+            Carried {
+                detail,
+                ..Carried::default()
+            },
+        ),
+    }
+}
+
+/// The inner handshake, and the session above it. An error is the end of a path that never carried one, with what broke.
+async fn open(
+    request: &Arc<Request>,
+    leg: Leg,
+    start: PathStart,
+) -> Result<(PathEnd, Carried), (PathEnd, String)> {
     let PathStart {
         path,
         attempt,
         viewer,
     } = start;
     let home = &request.home;
-    let closed = |code: Code, stage: Stage, detail: String| {
-        (
-            PathEnd::Closed {
-                code: code.into(),
-                stage,
-            },
-            Carried {
-                detail,
-                ..Carried::default()
-            },
-        )
+    let closed = |code: Code, stage: Stage| PathEnd::Closed {
+        code: code.into(),
+        stage,
     };
-    let Some(viewer) = viewer else {
-        // An agent that would take the session up again; this client keeps none without a path.
-        return closed(Code::SessionGone, Stage::Open, String::new());
-    };
+    // An agent that would take the session up again; this client keeps none without a path.
+    let viewer = viewer.ok_or_else(|| (closed(Code::SessionGone, Stage::Open), String::new()))?;
     let secured = match inner_client(&home.credentials, home.root.clone(), home.computer) {
         Ok(inner) => Secured::handshake(leg, inner.into()).await,
         Err(error) => Err(StackError::Inner(error)),
     };
-    let secured = match secured {
-        Ok(secured) => secured,
-        Err(error @ (StackError::Inner(_) | StackError::Silent)) => {
-            return closed(Code::Identity, Stage::Inner, error.to_string());
-        }
-        Err(error) => {
-            let carried = Carried {
-                detail: error.to_string(),
-                ..Carried::default()
-            };
-            return (
-                PathEnd::Lost {
-                    stage: Stage::Inner,
-                    resume: None,
-                },
-                carried,
-            );
-        }
-    };
+    let secured = secured.map_err(|error| {
+        let end = match error {
+            StackError::Inner(_) | StackError::Silent => closed(Code::Identity, Stage::Inner),
+            _ => PathEnd::Lost {
+                stage: Stage::Inner,
+                resume: None,
+            },
+        };
+        (end, error.to_string())
+    })?;
     request.reached(
         Stage::Inner,
         secured.group().map(name_of).unwrap_or_default(),
     );
-    let secret = match secured.resume_secret() {
-        Ok(secret) => ResumeSecret::new(secret),
-        Err(error) => return closed(Code::Internal, Stage::Inner, error.to_string()),
-    };
+    let secret = secured
+        .resume_secret()
+        .map_err(|error| (closed(Code::Internal, Stage::Inner), error.to_string()))?;
     let ask = Ask {
         service: home.service,
         instance: home.instance,
@@ -88,7 +86,7 @@ pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> (
     };
     let session = ClientSession::new(
         ask,
-        secret,
+        ResumeSecret::new(secret),
         PATH,
         Pairing { attempt, path },
         home.clock.now(),
@@ -107,38 +105,32 @@ pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> (
         refused: false,
     };
     let (Outcome { ended, session }, side) = secured.run(session, side, home.clock).await;
-    let offsets = session.offsets();
     let carried = Carried {
         session: session.id(),
-        offsets: Some(offsets),
+        offsets: Some(session.offsets()),
         detail: String::new(),
     };
-    let end = match (ended.cause, session.id()) {
-        (Cause::PathLost, Some(session)) => {
-            let resume = Some(Resume {
-                session,
-                generation: 1,
-            });
-            PathEnd::Lost {
-                stage: ended.stage,
-                resume,
-            }
-        }
-        // The agent refuses a certificate behind this end's part of the handshake: its alert comes as the path's end.
-        (Cause::PathLost, None) if side.refused => PathEnd::Closed {
+    Ok((end_of(ended, session.id(), side.refused), carried))
+}
+
+/// What the end of the session means for the request. `refused`: the agent did not believe this end's certificate, which it says behind
+/// this end's part of the handshake, so that it comes as the path's end.
+fn end_of(ended: Ended, session: Option<SessionId>, refused: bool) -> PathEnd {
+    let Ended { code, stage, cause } = ended;
+    match (cause, session) {
+        (Cause::PathLost, None) if refused => PathEnd::Closed {
             code: Code::Identity.into(),
             stage: Stage::Inner,
         },
-        (Cause::PathLost, None) => PathEnd::Lost {
-            stage: ended.stage,
-            resume: None,
+        (Cause::PathLost, session) => PathEnd::Lost {
+            stage,
+            resume: session.map(|session| Resume {
+                session,
+                generation: 1,
+            }),
         },
-        _ => PathEnd::Closed {
-            code: ended.code,
-            stage: ended.stage,
-        },
-    };
-    (end, carried)
+        _ => PathEnd::Closed { code, stage },
+    }
 }
 
 fn name_of(group: NamedGroup) -> String {

@@ -1,0 +1,49 @@
+//! Agent and client as Python sees them: handles that are driven by calls and tell by events.
+mod agent;
+mod client;
+mod event;
+
+pub(crate) use agent::{Agent, AgentOffline, AgentOnline, Incoming, News, SessionRules};
+pub(crate) use client::{Client, DoorOpen, DoorRefused, Finished, StageReached};
+pub(crate) use event::{SessionEnded, SessionOpened, Stopped};
+
+use std::sync::{Mutex, PoisonError};
+
+use telerelay_leg::credentials::Credentials;
+use telerelay_leg::trust::Anchor;
+use telerelay_wire::Code;
+
+use crate::dial::Dial;
+use crate::failure::Failure;
+
+/// Events that begin something and wait for Python. An endpoint has a handful at once; a thousand is a Python that hangs.
+const EVENTS: usize = 1024;
+
+/// What a handle was made from, until it is started.
+struct Unstarted<C>(Mutex<Option<C>>);
+
+impl<C> Unstarted<C> {
+    fn new(config: C) -> Self {
+        Self(Mutex::new(Some(config)))
+    }
+
+    fn take(&self) -> Result<C, Failure> {
+        let config = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
+        config.ok_or_else(|| Failure::new(Code::Usage, "a handle is started once"))
+    }
+}
+
+/// The certificate of an endpoint, which a dial may go without and a session may not.
+fn credentials(dial: &Dial) -> Result<Credentials, Failure> {
+    dial.credentials
+        .clone()
+        .ok_or_else(|| Failure::new(Code::Certificate, "a session needs a chain and a key"))
+}
+
+fn anchor(root: &[u8]) -> Result<Anchor, Failure> {
+    Anchor::from_der(root).map_err(|error| Failure::new(Code::Certificate, error))
+}
+
+fn usage(error: impl ToString) -> Failure {
+    Failure::new(Code::Usage, error)
+}
