@@ -97,7 +97,7 @@ impl Dial {
                     }
                 }
                 Err(error) => {
-                    tracing::error!(%error, "a connection of the API could not be carried")
+                    tracing::error!(%error, "a connection of the API could not be carried");
                 }
             }
         });

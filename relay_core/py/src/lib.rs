@@ -1,4 +1,9 @@
 //! The Rust core as the Python module `telerelay_core._core`: conversion only, no decision.
+#![allow(
+    clippy::needless_pass_by_value,
+    reason = "arguments come from Python by value"
+)]
+
 mod dial;
 mod endpoint;
 mod failure;
