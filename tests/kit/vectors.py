@@ -1,7 +1,7 @@
 """Reads relay_core/spec/vectors, and writes what is derived there: `python -m tests.kit.vectors`.
 
-A vector is written by hand as fields (a frame) or as annotated hexadecimal digits (bytes that are broken or unusual);
-the rest is derived from it by the independent decoder, never by the core.
+A vector is written by hand as fields (a frame) or as annotated hexadecimal digits (bytes that are broken or
+unusual); the rest is derived from it by the independent decoder, never by the core.
 """
 
 import json

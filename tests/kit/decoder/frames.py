@@ -97,7 +97,7 @@ class Frame:
 
 
 def read(layer: str, stream: bytes) -> tuple[list[Frame], int]:
-    """All frames of a stream, and how many bytes of an unfinished one stand at its end. Raises BrokenError."""
+    """All frames of a stream, and how many bytes of an unfinished one end it. Raises BrokenError."""
     frames: list[Frame] = []
     while len(stream) >= HEADER:
         length = int.from_bytes(stream[:2], "big")

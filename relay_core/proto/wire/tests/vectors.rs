@@ -245,12 +245,17 @@ fn what_a_later_version_may_send_is_read() {
 
 #[test]
 fn a_broken_stream_stays_broken() {
-    let mut reader = outer::Reader::new();
-    reader.push(&[0, 1, 0x31, 2]);
-    let error = reader.next().expect_err("a flag that means nothing");
-    reader.push(&[0, 1, 0x31, 1, 0xa0]);
-    assert_eq!(reader.next(), Err(error));
-    assert_eq!(reader.next(), Err(error));
+    const SWITCH: &[u8] = &[0, 1, 0x31, 1, 0xa0];
+    // A header that breaks the rules, and a body that does.
+    for broken in [&[0, 1, 0x31, 2][..], &[0, 1, 0x25, 1, 0xa0]] {
+        let mut reader = outer::Reader::new();
+        reader.push(broken);
+        reader.push(SWITCH);
+        let error = reader.next().expect_err("broken");
+        reader.push(SWITCH);
+        assert_eq!(reader.next(), Err(error));
+        assert_eq!(reader.next(), Err(error));
+    }
 }
 
 #[test]
@@ -270,7 +275,7 @@ fn the_hot_paths_agree_with_the_codec() {
             None,
             "{name}, followed"
         );
-        assert_eq!(vector["fields"]["bytes"], hexadecimal(&bytes[4..]));
+        assert_eq!(self::bytes(&vector["fields"]["bytes"]), bytes[4..]);
     }
     assert_eq!(outer::path_view(&[0, 0, 0x30, 1]), None);
     assert_eq!(outer::path_view(&[0, 1, 0x31, 1, 0xa0]), None);
@@ -284,10 +289,6 @@ fn the_hot_paths_agree_with_the_codec() {
             "{name}"
         );
     }
-}
-
-fn hexadecimal(bytes: &[u8]) -> String {
-    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
 }
 
 fn mistake(vector: &Value, expected: usize) -> Mistyped {
