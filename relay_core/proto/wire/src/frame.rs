@@ -154,13 +154,7 @@ impl<L: Layer> Reader<L> {
         }
         self.buffer.drain(..self.start);
         self.start = 0;
-        let skipped = if self.buffer.is_empty() {
-            self.skip.min(bytes.len())
-        } else {
-            0
-        };
-        self.skip -= skipped;
-        self.buffer.extend_from_slice(&bytes[skipped..]);
+        self.buffer.extend_from_slice(bytes);
     }
 
     /// The next whole frame, `None` where bytes are missing.
