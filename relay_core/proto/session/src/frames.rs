@@ -17,6 +17,11 @@ pub(crate) struct Frames {
 }
 
 impl Frames {
+    #[cfg(test)]
+    pub(crate) fn heap(&self) -> usize {
+        self.held.capacity()
+    }
+
     /// The next frame, and `input` moved behind it; `None` once the input is used up.
     pub(crate) fn next<'f, 'i: 'f>(
         &'f mut self,

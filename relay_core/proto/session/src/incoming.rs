@@ -28,6 +28,11 @@ impl Incoming {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn heap(&self) -> usize {
+        self.waiting.heap()
+    }
+
     /// Takes what DATA brought. Bytes that are there already are dropped: a replay, or a second live path.
     pub(crate) fn data(
         &mut self,

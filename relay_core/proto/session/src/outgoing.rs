@@ -32,6 +32,11 @@ impl Outgoing {
         }
     }
 
+    #[cfg(test)]
+    pub(crate) fn heap(&self) -> usize {
+        self.kept.heap()
+    }
+
     /// How many bytes the local socket may give now.
     pub(crate) fn room(&self) -> usize {
         if self.closed {

@@ -21,6 +21,13 @@ pub(crate) struct Pages {
 }
 
 impl Pages {
+    /// Bytes of memory behind this run.
+    #[cfg(test)]
+    pub(crate) fn heap(&self) -> usize {
+        let slots = self.held.capacity() * size_of::<Vec<u8>>();
+        self.held.iter().map(Vec::capacity).sum::<usize>() + slots
+    }
+
     /// The offset of the first byte kept.
     pub(crate) fn start(&self) -> u64 {
         self.start

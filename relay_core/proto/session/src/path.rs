@@ -120,6 +120,11 @@ impl Output {
     /// Capacity that a path keeps while nothing waits: PING, PONG, ACK and the head of DATA fit.
     const IDLE_CAPACITY: usize = 256;
 
+    #[cfg(test)]
+    pub(crate) fn heap(&self) -> usize {
+        self.bytes.capacity()
+    }
+
     pub(crate) fn put<'a>(&mut self, frame: impl Into<Frame<'a>>) {
         frame
             .into()

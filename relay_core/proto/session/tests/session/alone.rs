@@ -26,7 +26,7 @@ impl Entropy for Counting {
 }
 
 pub(crate) fn pairing(path: PathKey) -> Pairing {
-    let number = u8::try_from(path.0).unwrap();
+    let number = path.0.to_be_bytes()[7];
     Pairing {
         attempt: AttemptId([number; 5]),
         path: PathId([number; 16]),
@@ -34,7 +34,7 @@ pub(crate) fn pairing(path: PathKey) -> Pairing {
 }
 
 pub(crate) fn exporter(path: PathKey) -> PathExporter {
-    PathExporter([u8::try_from(path.0).unwrap(); 32])
+    PathExporter([path.0.to_be_bytes()[7]; 32])
 }
 
 pub(crate) fn secret() -> ResumeSecret {

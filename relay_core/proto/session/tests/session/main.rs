@@ -6,7 +6,14 @@
 )]
 
 mod alone;
+mod ending;
 mod flow;
+#[cfg(feature = "mutants")]
+mod mutants;
 mod opening;
 mod pair;
+mod paths;
+mod random;
+mod resume;
 mod silence;
+mod violations;

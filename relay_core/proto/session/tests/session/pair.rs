@@ -127,7 +127,9 @@ pub(crate) struct Pair {
     pub(crate) dials: bool,
     pub(crate) latency: Duration,
     pub(crate) piece: usize,
+    /// Records that travelled, and how many may.
     pub(crate) records: u64,
+    pub(crate) records_limit: u64,
     entropy: Counting,
     next_key: u64,
 }
@@ -152,6 +154,7 @@ impl Pair {
             latency: Duration::from_millis(10),
             piece: 0,
             records: 0,
+            records_limit: u64::MAX,
             entropy: Counting(1),
             next_key: 1,
         };
@@ -296,6 +299,7 @@ impl Pair {
                     &mut self.wires,
                     self.now,
                     &mut self.records,
+                    self.records_limit,
                     |wire| (&mut wire.to_client, wire.agent_holds),
                 )
                 | attend(
@@ -304,10 +308,12 @@ impl Pair {
                     &mut self.wires,
                     self.now,
                     &mut self.records,
+                    self.records_limit,
                     |wire| (&mut wire.to_agent, wire.client_holds),
                 )
                 | self.take_events()
-                | self.finish();
+                | self.finish()
+                | self.redial();
             self.check();
             if !moved {
                 return;
@@ -351,10 +357,15 @@ impl Pair {
         while let Some(event) = self.agent.poll_event() {
             moved = true;
             match &event {
+                Event::Ended(_) => self.finish_all(),
                 Event::ConnectDesktop { .. } => self.agent.desktop_connected(&mut self.entropy),
                 Event::LocalShutdown => self.desktop.shut = true,
                 Event::PathLost { path } => self.let_go(*path, true),
-                Event::PathDone { path } => self.wires.get_mut(path).unwrap().finishing = true,
+                Event::PathDone { path } => {
+                    if let Some(wire) = self.wires.get_mut(path) {
+                        wire.finishing = true;
+                    }
+                }
                 _ => {}
             }
             self.agent_events.push(event);
@@ -364,8 +375,13 @@ impl Pair {
             match &event {
                 Event::LocalShutdown => self.viewer.shut = true,
                 Event::PathLost { path } => self.let_go(*path, false),
-                Event::PathDone { path } => self.wires.get_mut(path).unwrap().finishing = true,
-                Event::Disconnected { .. } | Event::DialParallel if self.dials => {
+                Event::PathDone { path } => {
+                    if let Some(wire) = self.wires.get_mut(path) {
+                        wire.finishing = true;
+                    }
+                }
+                Event::Ended(_) => self.finish_all(),
+                Event::DialParallel if self.dials => {
                     self.dial();
                 }
                 _ => {}
@@ -392,6 +408,12 @@ impl Pair {
         }
     }
 
+    fn finish_all(&mut self) {
+        self.wires
+            .values_mut()
+            .for_each(|wire| wire.finishing = true);
+    }
+
     /// Connections that were ended in order are over once everything in flight has come.
     fn finish(&mut self) -> bool {
         let over =
@@ -408,8 +430,22 @@ impl Pair {
         !over.is_empty()
     }
 
+    /// A client without a path and without a dial under way dials.
+    fn redial(&mut self) -> bool {
+        let dialling = self.wires.values().any(|wire| wire.client_holds);
+        self.dials && self.client.sending_path().is_none() && !dialling && self.dial().is_some()
+    }
+
     /// What holds at every step.
     fn check(&self) {
+        let resumes = self.agent_events.iter().filter_map(|event| match event {
+            Event::Resumed { generation, .. } => Some(*generation),
+            _ => None,
+        });
+        assert!(
+            resumes.is_sorted_by(|one, next| one < next),
+            "an old generation was accepted"
+        );
         check_direction(self.agent.offsets(), self.client.offsets(), 4_194_304);
         check_direction(self.client.offsets(), self.agent.offsets(), 262_144);
         only_end(&self.agent_events);
@@ -424,6 +460,7 @@ fn attend<R: Role>(
     wires: &mut BTreeMap<PathKey, Wire>,
     now: Moment,
     records: &mut u64,
+    records_limit: u64,
     direction: impl Fn(&mut Wire) -> (&mut VecDeque<(Moment, Vec<u8>)>, bool),
 ) -> bool {
     let mut moved = false;
@@ -453,7 +490,7 @@ fn attend<R: Role>(
         let (latency, silent) = (wire.latency, wire.silent);
         let (queue, holds) = direction(wire);
         let mut in_flight: usize = queue.iter().map(|(_, record)| record.len()).sum();
-        while holds && in_flight < IN_FLIGHT {
+        while holds && in_flight < IN_FLIGHT && *records < records_limit {
             let Some(record) = session.poll_transmit(*key, now) else {
                 break;
             };
@@ -472,21 +509,20 @@ fn attend<R: Role>(
 
 /// One direction, seen from both ends: nobody knows more than happened, and nobody holds more than a window.
 fn check_direction(from: Offsets, to: Offsets, window: u64) {
-    assert!(
+    let holds = |condition: bool, what: &str| assert!(condition, "{what}: {from:?} {to:?}");
+    holds(to.written_told <= to.written, "told before it was written");
+    holds(
         from.acked <= to.written,
-        "acknowledged before it was written: {from:?} {to:?}"
+        "acknowledged before it was written",
     );
-    assert!(
-        to.written_told <= to.written && to.written <= to.received,
-        "{to:?}"
+    holds(to.received <= from.read, "more arrived than was sent");
+    holds(
+        to.written <= to.received && from.acked <= from.sent && from.sent <= from.read,
+        "out of order",
     );
-    assert!(
-        from.acked <= from.sent && from.sent <= from.read && from.read - from.acked <= window,
-        "{from:?}"
-    );
-    assert!(
-        to.received <= from.read && to.received - to.written <= window,
-        "{from:?} {to:?}"
+    holds(
+        from.read - from.acked <= window && to.received - to.written <= window,
+        "beyond the window",
     );
 }
 

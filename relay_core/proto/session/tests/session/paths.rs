@@ -1,0 +1,92 @@
+//! Pairs whose paths break, come back and multiply while bytes flow (PROTOCOL.md §8.4).
+use std::time::Duration;
+
+use telerelay_wire::Code;
+
+use crate::alone::FIRST;
+use crate::pair::Pair;
+
+const LONG: Duration = Duration::from_hours(1);
+
+#[test]
+fn a_path_that_comes_in_time_stops_the_resume_limit() {
+    let mut pair = Pair::open(600);
+    pair.dials = false;
+    pair.break_path(FIRST);
+    pair.run_for(Duration::from_secs(599));
+    pair.dial().unwrap();
+    pair.run_for(Duration::from_mins(20));
+    assert_eq!((pair.agent_end(), pair.client_end()), (None, None));
+    pair.viewer.writes = Some(10);
+    pair.run_until(LONG, |pair| pair.desktop.read == 10);
+}
+
+#[test]
+fn a_path_that_breaks_behind_any_record_costs_nothing() {
+    // Some records each way, ends included; the path breaks behind every one of them, with what is in flight
+    // delivered or gone.
+    let begin = || {
+        let mut pair = Pair::open(600);
+        (pair.desktop.writes, pair.desktop.ends) = (Some(200_000), true);
+        (pair.viewer.writes, pair.viewer.ends) = (Some(30_000), true);
+        pair
+    };
+    let mut whole = begin();
+    whole.run_until(LONG, |pair| pair.both_ended().is_some());
+    assert!(whole.records > 20);
+    for limit in 0..=whole.records {
+        for delivered in [true, false] {
+            let mut pair = begin();
+            pair.records_limit = limit;
+            pair.run_for(if delivered {
+                Duration::from_millis(50)
+            } else {
+                Duration::ZERO
+            });
+            pair.break_path(FIRST);
+            pair.records_limit = u64::MAX;
+            pair.run_until(LONG, |pair| {
+                pair.agent_end().is_some() && pair.client_end().is_some()
+            });
+            assert!(pair.is_delivered(), "{limit} {delivered}");
+            // Where CLOSE itself was lost, one end is done and the other finds the session gone.
+            let codes =
+                [pair.agent_end(), pair.client_end()].map(|end| end.unwrap().code.code().unwrap());
+            assert!(codes.contains(&Code::Done), "{limit} {delivered} {codes:?}");
+            let others = [Code::Done, Code::SessionGone, Code::PathLost];
+            assert!(codes.iter().all(|code| others.contains(code)), "{codes:?}");
+        }
+    }
+}
+
+#[test]
+fn a_second_live_path_is_harmless() {
+    let mut pair = Pair::open(600);
+    pair.desktop.writes = Some(8 << 20);
+    pair.viewer.writes = Some(1 << 20);
+    for round in 0..20 {
+        pair.run_for(Duration::from_millis(7));
+        pair.latency = Duration::from_millis(10 + 3 * (round % 5));
+        pair.dial().unwrap();
+    }
+    pair.run_until(LONG, Pair::is_delivered);
+    pair.run_for(Duration::from_mins(1));
+    assert_eq!(pair.wires.len(), 1);
+}
+
+#[test]
+fn data_that_was_received_and_not_written_is_not_asked_for_twice_by_the_window() {
+    // The agent replays from what was written; the client holds more than that already. Its window must bear both.
+    let mut pair = Pair::open(600);
+    pair.viewer.frozen = true;
+    pair.desktop.writes = Some(16 << 20);
+    pair.run_for(Duration::from_secs(5));
+    for _ in 0..3 {
+        let path = pair.client.sending_path().unwrap();
+        pair.break_path(path);
+        pair.run_for(Duration::from_secs(5));
+        assert_eq!(pair.client_end(), None);
+    }
+    pair.viewer.frozen = false;
+    pair.run_until(LONG, Pair::is_delivered);
+}
