@@ -7,8 +7,7 @@ from typing import Any, Self
 
 from cryptography import x509
 
-import telerelay_core
-from telerelay_core import CoreError, format_computer_id, parse_computer_id
+from telerelay_core import CoreError, Dial, format_computer_id, parse_computer_id
 from telerelay_endpoint import files
 from telerelay_endpoint.certificates import (
     CertificateRefusedError,
@@ -104,7 +103,7 @@ class Credentials:
         """Device ID, 32 bytes."""
         return device_id(self.chain[0])
 
-    def dial(self, nodes: tuple[NodeAddress, ...] | None = None) -> "telerelay_core.Dial":
+    def dial(self, nodes: tuple[NodeAddress, ...] | None = None) -> Dial:
         """The way to the cluster, with the own certificate; to other `nodes` than the enrolment's if given.
 
         Raises TelerelayError(KEY_FILE, CERTIFICATE).
@@ -140,13 +139,13 @@ def save_chain(folder: Path, chain: tuple[x509.Certificate, ...], root: x509.Cer
 
 def open_dial(
     cluster: ClusterLine, folder: Path | None, nodes: tuple[NodeAddress, ...] | None = None
-) -> "telerelay_core.Dial":
+) -> Dial:
     """The way to a cluster, with the certificate of `folder` or, before enrolment, without one.
 
     Raises TelerelayError(KEY_FILE, CERTIFICATE).
     """
     try:
-        return telerelay_core.Dial(
+        return Dial(
             nodes=[(node.name, list(node.addresses)) for node in nodes or cluster.nodes],
             pins=cluster.pins,
             chain=folder / CHAIN_FILE if folder else None,
