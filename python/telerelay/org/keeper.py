@@ -130,7 +130,10 @@ class Keeper:
 
     def _tell_failure(self, state: tenacity.RetryCallState) -> None:
         error = state.outcome.exception() if state.outcome else None
-        self._log.warning("no node", reason=str(error), again_in_s=round(state.upcoming_sleep, 1))
+        code = error.code if isinstance(error, TelerelayError) else "INTERNAL"
+        self._log.warning("no node", code=code, again_in_s=round(state.upcoming_sleep, 1))
+        # The detail names addresses.
+        self._log.debug("no node", reason=str(error))
 
 
 def _may_pass(error: BaseException) -> bool:
