@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use rustls::{Connection, NamedGroup};
+use telerelay_leg::accept::linger;
 use telerelay_session::{Ended, Event, PathKey, Role, Session};
 use telerelay_wire::ids::Stage;
 use telerelay_wire::{Code, limits};
@@ -404,6 +405,8 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                     return;
                 }
             }
+            // Until the node has ended the leg too: closed with bytes unread, a socket is reset, and CLOSE may be lost with it.
+            linger(socket, LINGER).await;
         };
         let owe = async {
             let Some(Attached {
