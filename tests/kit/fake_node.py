@@ -48,6 +48,10 @@ class FakeNode:
     """How an answer is shown to the endpoint."""
     withheld: set[tuple[Kind, str | None]] = field(default_factory=set)
     """Documents that are taken and never shown."""
+    asked_again: set[str] = field(default_factory=set)
+    """Invites whose request is shown although it was answered."""
+    taken: bool = False
+    """Whether every computer ID belongs to another key already."""
     failures: list[Literal["cut", "refuse"]] = field(default_factory=list)
     """What the next connections meet, instead of an answer."""
     changed: threading.Condition = field(default_factory=threading.Condition)
@@ -205,7 +209,9 @@ class _Api:
     def _waiting(self) -> tuple[int, Any]:
         def waiting() -> list[Json]:
             return [
-                request for invite, request in self.node.requests.items() if invite not in self.node.answers
+                request
+                for invite, request in self.node.requests.items()
+                if invite not in self.node.answers or invite in self.node.asked_again
             ]
 
         with self.node.changed:
@@ -213,6 +219,10 @@ class _Api:
         return 200, [self.node.shown_request(request) for request in waiting()]
 
     def _take_answer(self, invite: str, answer: Json) -> tuple[int, Any]:
+        if "chain" in answer and self.node.taken:
+            return _refusal(409, "ID_TAKEN", "the computer ID")
+        if invite in self.node.answers and self.node.answers[invite] != answer:
+            return _refusal(403, "INVITE", "answered already")
         if "chain" in answer:
             leaf = parse_certificate(from_base64url(answer["chain"][0]))
             shown = {name: self.node.invites[invite].get(name) for name in ("kind", "label", "computer")}

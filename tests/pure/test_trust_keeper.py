@@ -124,11 +124,13 @@ def test_an_invited_machine_is_approved_and_journalled(office: Office) -> None:
 def test_an_invite_serves_one_key_for_ever(office: Office) -> None:
     request = office.request()
     first = approve(office, request)
+    office.node.answers.clear()
     second = office.ask_with(request.terms)
     refused = approve(office, second)
     assert refused == Refuse("INVITE", "the invite was used by another key already")
     assert office.node.answers[to_base64url(request.terms.id)] == {"refuse": "INVITE"}
     # The first machine is given the very same chain again, whatever the node asks.
+    office.node.answers.clear()
     assert isinstance(first, Issue)
     assert approve(office, request) == Repeat(first.entry)
     assert len(office.folder.journal.entries()) == 1
@@ -159,6 +161,13 @@ def test_altered_by_the_node_is_refused_and_not_journalled(office: Office) -> No
     assert isinstance(decision, Refuse)
     assert "was altered on its way" in decision.reason
     assert office.folder.journal.entries() == {}
+
+
+def test_a_computer_that_belongs_to_another_key_is_refused(office: Office) -> None:
+    office.node.taken = True
+    request = office.request(InviteKind.AGENT, "Room 204")
+    assert approve(office, request) == Refuse("ID_TAKEN", "the computer ID")
+    assert office.node.answers[to_base64url(request.terms.id)] == {"refuse": "ID_TAKEN"}
 
 
 # ---------------------------------------------------------------- the journal
@@ -377,6 +386,18 @@ def test_one_bad_document_does_not_keep_others_waiting(office: Office, tmp_path:
     office.node.put(sign_computer_document(forged, other.signer(RoleKey.POLICY)).encoded)
     with keeping(office):
         becomes(office, lambda: office.stored_stamp() is not None)
+
+
+def test_a_request_that_the_node_will_not_have_answered_stops_nothing(office: Office) -> None:
+    cursed = office.request(label="cursed")
+    invite = to_base64url(cursed.terms.id)
+    with keeping(office):
+        becomes(office, lambda: invite in office.node.answers)
+        # The node asks again, and takes no second answer.
+        office.node.answers[invite] = {"refuse": "INVITE"}
+        office.node.asked_again.add(invite)
+        other = office.request(label="other")
+        becomes(office, lambda: to_base64url(other.terms.id) in office.node.answers)
 
 
 def test_a_stop_is_heard_while_a_node_holds_the_request(office: Office) -> None:

@@ -8,10 +8,10 @@ from cryptography.hazmat.primitives.asymmetric import ec
 
 from telerelay.authority.profile import certify_agent, certify_client
 from telerelay_endpoint.certificates import (
-    UNREADABLE,
     CertificateRefusedError,
     computer_uri,
     organisation_id,
+    parse_request,
     public_key,
     uris,
 )
@@ -68,16 +68,8 @@ def issue(request: EnrolmentRequest, issuer: DeviceIssuer, now: int) -> list[x50
 
 
 def _read_csr(request: EnrolmentRequest) -> x509.CertificateSigningRequest:
-    try:
-        csr = x509.load_der_x509_csr(request.csr)
-        signed_by_itself = csr.is_signature_valid
-        subject = csr.subject
-        csr.extensions  # noqa: B018 — parsed on access; a duplicate or broken one raises here
-    except UNREADABLE as error:
-        raise CertificateRefusedError("it cannot be read") from error
-    if not signed_by_itself:
-        raise CertificateRefusedError("it is not signed by its own key")
-    if len(list(subject)) > 0:
+    csr = parse_request(request.csr)
+    if len(list(csr.subject)) > 0:
         raise CertificateRefusedError("it has a subject, and must have none")
     computer = request.terms.computer
     if uris(csr) != ([] if computer is None else [computer_uri(computer)]):

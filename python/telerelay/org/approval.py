@@ -70,8 +70,14 @@ def answer(
         decision = decide(request, journal.entries, keys, now)
         if isinstance(decision, Issue):
             journal.append(decision.entry)
+    if isinstance(decision, Issue | Repeat):
+        try:
+            api.post_chain(request.terms.id, decision.entry.chain)
+        except TelerelayError as error:
+            if error.code != "ID_TAKEN":
+                raise
+            # The machine would wait until its invite expires for a chain that this node never releases.
+            decision = Refuse(error.code, error.detail)
     if isinstance(decision, Refuse):
         api.refuse(request.terms.id, decision.code)
-    else:
-        api.post_chain(request.terms.id, decision.entry.chain)
     return decision

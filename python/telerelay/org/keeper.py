@@ -9,6 +9,7 @@ from types import FrameType
 import structlog
 import tenacity
 
+from telerelay.authority.devices import EnrolmentRequest
 from telerelay.org.api import OrganisationApi
 from telerelay.org.approval import ApprovingKeys, Issue, Refuse, answer
 from telerelay.org.folder import KeeperFolder
@@ -20,6 +21,10 @@ _PAUSE_S = 30
 """Longest pause between two tries while no node answers: afterwards a grant waits for its stamp."""
 _REPEAT_PAUSE_S = 1
 """After a turn that only repeated old answers: a node that keeps asking for them must not keep us busy."""
+
+
+_OF_ONE_ITEM = frozenset({"DOCUMENT", "ID_TAKEN", "INVITE", "POLICY_STALE", "REQUEST"})
+"""What is wrong with one request or computer; the others go on."""
 
 
 class Keeper:
@@ -92,18 +97,26 @@ class Keeper:
                     raise
 
     def _approve(self, api: OrganisationApi) -> None:
-        requests = api.enrolments(wait=True)
-        news = False
-        for request in requests:
-            decision = answer(request, self._folder, self._keys, api, self._clock.now())
-            if isinstance(decision, Refuse):
-                self._log.warning("refused", invite=request.terms.id.hex(), reason=decision.reason)
-                continue
-            entry = decision.entry
-            news = news or isinstance(decision, Issue)
-            self._log.info("approved", invite=entry.invite.hex(), device=entry.device.hex(), kind=entry.kind)
-        if requests and not news:
+        news = [self._answer(request, api) for request in api.enrolments(wait=True)]
+        if news and not any(news):
             self._stop.wait(_REPEAT_PAUSE_S)
+
+    def _answer(self, request: EnrolmentRequest, api: OrganisationApi) -> bool:
+        """Answer one request; whether that was new."""
+        invite = request.terms.id.hex()
+        try:
+            decision = answer(request, self._folder, self._keys, api, self._clock.now())
+        except TelerelayError as error:
+            if error.code not in _OF_ONE_ITEM:
+                raise
+            self._log.error("not answered", invite=invite, code=error.code, reason=error.detail)
+            return False
+        if isinstance(decision, Refuse):
+            self._log.warning("refused", invite=invite, reason=decision.reason)
+            return False
+        entry = decision.entry
+        self._log.info("approved", invite=invite, device=entry.device.hex(), kind=entry.kind)
+        return isinstance(decision, Issue)
 
     def _stamp(self, api: OrganisationApi) -> None:
         if not self._known:
@@ -117,7 +130,7 @@ class Keeper:
                 try:
                     stamp = stamp_computer(computer, revocations, self._freshness, api, self._clock).document
                 except TelerelayError as error:
-                    if error.code not in ("DOCUMENT", "POLICY_STALE"):
+                    if error.code not in _OF_ONE_ITEM:
                         raise
                     self._log.error("not stamped", code=error.code, reason=error.detail)
                 else:

@@ -53,7 +53,7 @@ class Identity:
     computer: bytes | None
 
 
-UNREADABLE = (
+_UNREADABLE = (
     ValueError,
     UnsupportedAlgorithm,
     x509.InvalidVersion,
@@ -131,13 +131,27 @@ def parse_certificate(der: bytes) -> x509.Certificate:
         certificate = x509.load_der_x509_certificate(der)
         key = certificate.public_key()
         certificate.extensions  # noqa: B018 — parsed on access; a duplicate or broken one raises here
-    except UNREADABLE as error:
+    except _UNREADABLE as error:
         raise CertificateRefusedError("the certificate cannot be read") from error
     if certificate.serial_number <= 0:
         raise CertificateRefusedError("the certificate's serial is not positive")
     if not isinstance(key, ec.EllipticCurvePublicKey) or not isinstance(key.curve, ec.SECP256R1):
         raise CertificateRefusedError("the certificate's key is not P-256")
     return certificate
+
+
+def parse_request(der: bytes) -> x509.CertificateSigningRequest:
+    """A PKCS#10 request, readable and signed by its own P-256 key. Raises CertificateRefusedError."""
+    try:
+        request = x509.load_der_x509_csr(der)
+        signed_by_itself = request.is_signature_valid
+        request.extensions  # noqa: B018 — parsed on access; a duplicate or broken one raises here
+    except _UNREADABLE as error:
+        raise CertificateRefusedError("it cannot be read") from error
+    if not signed_by_itself:
+        raise CertificateRefusedError("it is not signed by its own key")
+    public_key(request)
+    return request
 
 
 def parse_chain(pem: bytes) -> list[x509.Certificate]:
