@@ -6,6 +6,7 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -249,6 +250,18 @@ def test_a_stamp_that_does_not_come_is_told_in_plain_words(desk: Desk) -> None:
     assert (not_waited.code, not_waited.data["stamped"], not_waited.err) == (0, None, "")
     with desk.keeper():
         assert desk.run(*arguments, typed=PASSPHRASE).code == 0
+
+
+def test_a_grant_for_a_time(desk: Desk) -> None:
+    desk.found_and_join()
+    with desk.keeper():
+        computer = desk.enrol("agent", "PC")
+        desk.enrol("client", "Tanaka")
+        times = ("--not-before", "2026-04-01T08:30", "--not-after", "2026-04-02")
+        assert desk.run("grant", "Tanaka", computer, *times, typed=PASSPHRASE).code == 0
+        ((grant,),) = (state["grants"] for state in desk.run("list", "--json").data["computers"])
+    begin, end = (datetime.fromisoformat(grant[name]).astimezone() for name in ("not_before", "not_after"))
+    assert (begin.strftime("%H:%M"), end - begin) == ("08:30", timedelta(hours=15, minutes=30))
 
 
 def test_a_node_that_withholds_the_document_from_the_keeper_is_found(desk: Desk) -> None:

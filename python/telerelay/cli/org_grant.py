@@ -1,7 +1,7 @@
 """`telerelay org grant`: let a client reach a computer, and see that the keeper knows."""
 
 from datetime import datetime
-from typing import Annotated
+from typing import Annotated, Any
 
 import typer
 
@@ -12,9 +12,10 @@ from telerelay.cli.org_options import (
     now,
     open_api,
     open_organisation,
+    tell_unapproved,
+    unix_seconds,
 )
 from telerelay.cli.org_stamps import NoWaitOption, WaitOption, wait_for_stamps
-from telerelay.org.api import Device
 from telerelay.org.publishing import STAMP_WAIT_S, Publisher
 from telerelay.org.registry import Registry
 from telerelay_core import format_computer_id
@@ -24,14 +25,16 @@ from telerelay_endpoint.documents import Clock
 from telerelay_endpoint.invite_keys import InviteKind
 from telerelay_endpoint.payloads import Grant
 
-_TimeOption = Annotated[datetime | None, typer.Option(metavar="TIME", help="Local time, 2026-04-01T08:30.")]
+
+def _time(about: str) -> Any:
+    return typer.Option(metavar="TIME", formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d"], help=about)
 
 
 def org_grant(
     client: Annotated[str, typer.Argument(help="Label, or beginning of the device ID.")],
     computer: Annotated[str, typer.Argument(help="Computer ID or label.")],
-    not_before: _TimeOption = None,
-    not_after: _TimeOption = None,
+    not_before: Annotated[datetime | None, _time("From when it holds: local time, 2026-04-01T08:30.")] = None,
+    not_after: Annotated[datetime | None, _time("Until when it holds: local time, the same form.")] = None,
     org: OrgOption = None,
     passphrase_file: PassphraseOption = None,
     wait: WaitOption = STAMP_WAIT_S,
@@ -41,8 +44,8 @@ def org_grant(
 ) -> None:
     """Let a client reach a computer: signs the next version of the computer's document and publishes it.
 
-    Then waits for the keeper's stamp that names the new version: only then does the office PC go by it. Exits
-    with 9 when none came in time.
+    Then waits for the keeper's stamp that names the new version: only then does the office PC go by it.
+    Exits with 9 when none came in time.
 
     Examples:
 
@@ -56,10 +59,9 @@ def org_grant(
         registry = Registry(tuple(api.devices()), folder.keeper().journal.entries())
         device, agent = registry.find(client, InviteKind.CLIENT), registry.find_computer(computer)
         for found in (device, agent):
-            if not registry.is_approved(found):
-                _tell_unapproved(console, found)
+            tell_unapproved(console, registry, found)
         publisher = Publisher(folder.root, folder.held, api, Clock())
-        grant = Grant(device.device, device.label, _seconds(not_before), _seconds(not_after))
+        grant = Grant(device.device, device.label, unix_seconds(not_before), unix_seconds(not_after))
         document = publisher.grant(agent, grant, folder.signer(RoleKey.POLICY, Passphrase(passphrase_file)))
         shown = format_computer_id(document.computer)
         done = console.text(
@@ -75,15 +77,3 @@ def org_grant(
             0 if no_wait else wait,
             ("org-grant", record, done),
         )
-
-
-def _tell_unapproved(console: Console, device: Device) -> None:
-    shown = f"{device.label} ({device.device.hex()[:12]})"
-    console.note(
-        f"{shown} is not in the keeper's journal on this machine: who it is is the node's word alone.",
-        f"{shown} はこの端末の承認記録にありません。誰であるかは中継サーバーの申告だけによります。",
-    )
-
-
-def _seconds(time: datetime | None) -> int | None:
-    return None if time is None else int(time.astimezone().timestamp())

@@ -23,8 +23,8 @@ def org_keep(
 ) -> None:
     """Approve invited machines and keep every computer's freshness stamp young, until it is told to stop.
 
-    Runs anywhere in the organisation's network; needs the folder keep/ and the node's one port. It never
-    signs for anything older than it has seen: a relay cannot take a revocation back.
+    Runs anywhere in the organisation's network; needs the folder keep/ and the node's one port.
+    It never signs for anything older than it has seen: a relay cannot take a revocation back.
 
     Examples:
 

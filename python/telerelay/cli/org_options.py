@@ -1,14 +1,16 @@
 """What the `org` commands have in common: the organisation's folder, its passphrase, its way to the node."""
 
 import time
+from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from telerelay.org.api import OrganisationApi
+from telerelay.org.api import Device, OrganisationApi
 from telerelay.org.folder import OrganisationFolder, default_folder
-from telerelay_endpoint.console import read_secret
+from telerelay.org.registry import Registry
+from telerelay_endpoint.console import Console, read_secret
 from telerelay_endpoint.credentials import Credentials
 
 OrgOption = Annotated[
@@ -17,8 +19,7 @@ OrgOption = Annotated[
         "--org",
         envvar="TELERELAY_ORG",
         metavar="DIR",
-        help="The organisation's folder.",
-        show_default=str(default_folder()),
+        help=f"The organisation's folder, else {default_folder()}.",
     ),
 ]
 PassphraseOption = Annotated[
@@ -40,6 +41,22 @@ def open_api(credentials: Credentials) -> OrganisationApi:
 def now() -> int:
     """Unix seconds."""
     return int(time.time())
+
+
+def unix_seconds(local: datetime | None) -> int | None:
+    """A local time that somebody typed."""
+    return None if local is None else int(local.astimezone().timestamp())
+
+
+def tell_unapproved(console: Console, registry: Registry, device: Device) -> None:
+    """Say where the keeper's journal cannot confirm what the node says of a device."""
+    if registry.is_approved(device):
+        return
+    shown = f"{device.label} ({device.device.hex()[:12]})"
+    console.note(
+        f"{shown} is not in the keeper's journal on this machine: who it is is the node's word alone.",
+        f"{shown} はこの端末の承認記録にありません。誰であるかは中継サーバーの申告だけによります。",
+    )
 
 
 class Passphrase:

@@ -31,8 +31,8 @@ def org_revoke(
 ) -> None:
     """Take a device away for ever; its live session ends. To come back it needs a new invite and a new key.
 
-    Then waits until the keeper's stamps name the new list: from then on no relay can withhold it from an
-    office PC. Exits with 9 when some did not come in time.
+    Then waits until the keeper's stamps name the new list: from then on no relay can withhold it.
+    Exits with 9 when some did not come in time.
 
     Example:
 
