@@ -1,12 +1,34 @@
-"""Entry point of the command `telerelay-client`."""
+"""Entry point of the command `telerelay-client`: enrol, connect, status."""
 
-from typing import Annotated
+from pathlib import Path
+from typing import Annotated, NoReturn
 
 import typer
 
 from telerelay_client import __version__
+from telerelay_endpoint import console, places
+from telerelay_endpoint.console import Console, JsonOption, LangOption
+from telerelay_endpoint.log_lines import Level
+
+PROGRAM = "client"
 
 app = typer.Typer(name="telerelay-client", no_args_is_help=True)
+
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        envvar="TELERELAY_CLIENT_DATA",
+        metavar="DIR",
+        help="Folder of the client's key and certificate.",
+        show_default=str(places.data_folder(PROGRAM)),
+    ),
+]
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name."""
+    console.run(typer.main.get_group(app))
 
 
 def _print_version(asked: bool) -> None:
@@ -17,8 +39,136 @@ def _print_version(asked: bool) -> None:
 
 @app.callback()
 def telerelay_client(
-    version: Annotated[
+    context: typer.Context,
+    config: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TELERELAY_CLIENT_CONFIG",
+            metavar="FILE",
+            help="Settings in TOML: data, listen, socket, no_viewer, lang.",
+            show_default=str(places.settings_file(PROGRAM)),
+        ),
+    ] = None,
+    _version: Annotated[
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """The client on the home PC."""
+    """The client on the home PC: reaches the office PC through the relay and opens a viewer on its screen.
+
+    A setting comes from the arguments, else from the environment (TELERELAY_CLIENT_…), else from the file.
+    """
+    settings = places.read_settings(PROGRAM, config, {"data", "listen", "socket", "no_viewer", "lang"})
+    context.default_map = dict.fromkeys(("enrol", "connect", "status"), settings)
+
+
+@app.command()
+def enrol(
+    invite_file: Annotated[
+        Path | None, typer.Option(metavar="FILE", help="Read the invite from FILE (mode 0600).")
+    ] = None,
+    accept_terms: Annotated[
+        int | None,
+        typer.Option(metavar="VERSION", help="The version of the terms of use that was read and accepted."),
+    ] = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    """Enrol this device: asks for the administrator's invite and whether the terms of use are accepted.
+
+    The invite is read from a prompt, standard input or --invite-file. Interrupted, the same command goes on.
+
+    Examples:
+
+      telerelay-client enrol
+
+      telerelay-client enrol --invite-file tanaka.invite --accept-terms 1
+    """
+    from telerelay_endpoint.certificates import Role
+    from telerelay_endpoint.enrol_dialogue import enrol as ask
+
+    folder = data or places.data_folder(PROGRAM)
+    ask(
+        Console(json=json, lang=lang),
+        folder,
+        Role.CLIENT,
+        invite_file=invite_file,
+        accept_terms=accept_terms,
+    )
+
+
+@app.command()
+def connect(
+    computer: Annotated[
+        str | None, typer.Argument(help="Computer ID; without it the only granted one, or a list.")
+    ] = None,
+    listen: Annotated[
+        str | None,
+        typer.Option(
+            envvar="TELERELAY_CLIENT_LISTEN",
+            metavar="HOST:PORT",
+            help="A loopback port for viewers that cannot open a Unix socket; port 0: any.",
+        ),
+    ] = None,
+    socket: Annotated[
+        Path | None,
+        typer.Option(
+            envvar="TELERELAY_CLIENT_SOCKET", metavar="PATH", help="Where the Unix socket for the viewer is."
+        ),
+    ] = None,
+    no_viewer: Annotated[
+        bool, typer.Option("--no-viewer", help="Start none; whoever runs one finds the door's address here.")
+    ] = False,
+    data: DataOption = None,
+    log_level: Annotated[
+        Level, typer.Option(envvar="TELERELAY_CLIENT_LOG_LEVEL", help="Least level that is logged.")
+    ] = "error",
+    json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
+    lang: LangOption = None,
+) -> None:
+    """Open an office PC's screen: shows each stage when it is reached, then starts an installed viewer.
+
+    The viewer reaches the screen through a door that only this user of this machine can open. Stays until the
+    viewer is closed; Ctrl-C ends it too.
+
+    Examples:
+
+      telerelay-client connect
+
+      telerelay-client connect ABCD-EFGH-JKMN-PQRS-T
+
+      telerelay-client connect --listen 127.0.0.1:5901 --no-viewer
+    """
+    import asyncio
+    import time
+
+    from telerelay_client.choice import choose_computer
+    from telerelay_client.connect import connect as open_sessions
+    from telerelay_client.door import choose_door
+    from telerelay_client.telling import Telling
+    from telerelay_client.viewer import find_viewer
+    from telerelay_endpoint.credentials import load_credentials
+    from telerelay_endpoint.log_lines import log_to_stderr
+
+    to = Console(json=json, lang=lang)
+    log_to_stderr(json=json, level=log_level)
+    credentials = load_credentials(data or places.data_folder(PROGRAM), int(time.time()))
+    viewer = None if no_viewer else find_viewer(over_unix=socket is not None)
+    with choose_door(listen, socket, viewer) as door:
+        chosen = choose_computer(to, credentials, computer)
+        asyncio.run(open_sessions(credentials, chosen, door, viewer, Telling(to)))
+
+
+@app.command()
+def status(data: DataOption = None, json: JsonOption = False, lang: LangOption = None) -> None:
+    """Show who this client is, whether the relay answers, and which computers it may open.
+
+    Examples:
+
+      telerelay-client status
+
+      telerelay-client status --json
+    """
+    from telerelay_client.report import show_status
+
+    show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM))

@@ -19,13 +19,13 @@ class Step(NamedTuple):
     ja: str
 
 
-# Between `hello` and `accept` only the node sees where an attempt is.
+# Between `hello` and `accept` only the node sees where an attempt is; at `session` the screen is open.
 STEPS: Final = (
     Step("dial", "relay", "中継"),
     Step("hello", "this device", "この端末"),
     Step("accept", "PC found", "PC 発見"),
     Step("inner", "end-to-end secured", "端末間暗号化"),
-    Step("open", "screen open", "画面接続"),
+    Step("session", "screen open", "画面接続"),
 )
 _ATTEMPT: Final = {"en": "attempt", "ja": "接続番号"}
 _BETWEEN: Final = "  "
@@ -47,6 +47,11 @@ class Progress:
             text += self._behind(f"✓ {self._name(step)}{_duration(step, elapsed_ms)}")
             self._shown += 1
         return text
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether the last step was shown."""
+        return self._shown == len(STEPS)
 
     def opened(self, attempt: str) -> str:
         """The line's end."""

@@ -39,17 +39,18 @@ class Telling:
         self._first = self._first or attempt
         if self._line is not None and attempt == self._first:
             self._show(self._line.reached(stage, elapsed_ms))
+            if self._line.is_complete:
+                self._show(self._line.opened(attempt), ends=True)
 
     def opened(self, attempt: str, session: bytes, rules: list[str]) -> None:
         """A session is open."""
         self._object("opened", attempt=attempt, session=session.hex(), rules=rules)
-        if self._line is not None and attempt == self._first:
-            self._show(self._line.opened(attempt), ends=True)
 
     def ended(self, attempt: str, code: str, stage: str, **numbers: Any) -> None:
         """A session, or an attempt that did not become one, has ended."""
         self._object("ended", attempt=attempt, code=code, stage=stage, **numbers)
-        if self._line is not None and attempt == (self._first or attempt):
+        # Others than the first begin when the door is open, and with it the line complete.
+        if self._line is not None:
             self._show(self._line.failed(), ends=True)
 
     def door(self, address: str) -> None:
@@ -82,7 +83,7 @@ class Telling:
     def where(self, stage: str, detail: str) -> str:
         """Where it broke, for the error's line."""
         en, ja = _WHERE.get(stage, (stage, stage))
-        return self._console.text(en, ja) + (f" ({detail})" if detail else "")
+        return self._console.text(en, ja) + (f", {detail}" if detail else "")
 
     def _show(self, text: str, *, ends: bool = False) -> None:
         if ends:

@@ -38,9 +38,10 @@ def test_the_line_grows_step_by_step_and_ends_with_the_attempt() -> None:
     progress = Progress("en")
     shown = [progress.reached("dial", 18)]
     assert shown == ["✓ relay 18 ms"]
-    shown += [progress.reached(stage, 300) for stage in ("hello", "accept", "inner", "auth")]
-    assert shown[-1] == ""
-    shown += [progress.reached("open", 314), progress.opened(ATTEMPT)]
+    shown += [progress.reached(stage, 300) for stage in ("hello", "accept", "inner", "auth", "open")]
+    assert shown[-2:] == ["", ""]
+    assert not progress.is_complete
+    shown += [progress.reached("session", 314), progress.opened(ATTEMPT)]
     assert "".join(shown) == LINE
 
 
@@ -76,7 +77,7 @@ def test_every_step_has_its_words_in_both_languages_and_stands_in_order() -> Non
 
 
 def attempt_opens(telling: Telling) -> None:
-    for stage, elapsed in {"dial": 18, "hello": 20, "accept": 40, "inner": 60, "open": 314}.items():
+    for stage, elapsed in {"dial": 18, "hello": 20, "accept": 40, "inner": 60, "session": 314}.items():
         telling.reached(ATTEMPT, stage, elapsed, "")
     telling.opened(ATTEMPT, b"\x01" * 16, ["sessions=8"])
 
@@ -108,7 +109,7 @@ def test_later_attempts_leave_the_line_alone() -> None:
 
 
 def test_where_it_broke_is_said_in_the_persons_language() -> None:
-    assert Telling(Console(lang="en")).where("accept", "node-1") == "at the office PC (node-1)"
+    assert Telling(Console(lang="en")).where("accept", "node-1") == "at the office PC, node-1"
     assert Telling(Console(lang="ja")).where("accept", "") == "職場 PC での確認中"
 
 

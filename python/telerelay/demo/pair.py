@@ -23,6 +23,10 @@ class Agent:
     desktop: str
     folder: Path
 
+    async def serves(self) -> None:
+        """Wait until its documents let somebody in. Raises ProgramError."""
+        await self.program.event(lambda event: event.get("event") == "serving", READY_TIMEOUT)
+
 
 @dataclass(frozen=True)
 class Client:

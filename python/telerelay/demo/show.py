@@ -193,6 +193,7 @@ async def _set_up_pair(
     agent = await stack.enter_async_context(run_agent(commands, office.name, office, computer, desktop))
     await enrol_client(commands, organisation, label, house)
     await organisation.grant(label, computer)
+    await agent.serves()
     client = await stack.enter_async_context(run_client(commands, house.name, house, computer))
     return agent, client
 

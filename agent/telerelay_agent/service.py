@@ -1,0 +1,148 @@
+"""The running agent: answers each request by the verdict, keeps its documents current, tells what happens."""
+
+import time
+from collections.abc import Callable, Sequence
+from typing import Protocol, TypeAlias
+
+import structlog
+
+from telerelay_agent.documents import OwnDocuments
+from telerelay_agent.state import StateFile
+from telerelay_agent.verdict import Refuse, Request, verdict, why_stale
+from telerelay_core import SessionRules
+from telerelay_endpoint.documents import Clock, Kind
+from telerelay_endpoint.errors import TelerelayError
+
+Log: TypeAlias = structlog.typing.FilteringBoundLogger
+
+
+class AgentHandle(Protocol):
+    """What the service tells the core."""
+
+    def allow(self, path: bytes, rules: SessionRules) -> None:
+        """Let the client of a path in."""
+
+    def refuse(self, path: bytes, code: str) -> None:
+        """Turn the client of a path away."""
+
+    def set_revoked(self, devices: Sequence[bytes]) -> None:
+        """Whom the inner handshake refuses and whose sessions end."""
+
+    def set_nodes(self, nodes: Sequence[tuple[str, list[str]]]) -> None:
+        """Where to dial next."""
+
+
+class Service:
+    """What happens to one agent, told by the core; nothing here waits."""
+
+    def __init__(
+        self,
+        agent: AgentHandle,
+        own: OwnDocuments,
+        clock: Clock,
+        state: StateFile,
+        log: Log,
+        fetch: Callable[[Kind], None],
+    ) -> None:
+        """`fetch` is asked for a document that the node says is newer than ours."""
+        self._agent = agent
+        self._own = own
+        self._clock = clock
+        self._state = state
+        self._log = log
+        self._fetch = fetch
+        self._stale: str | None = ""
+        agent.set_revoked(own.revoked())
+        self._tell_standing()
+
+    def online(self, node: str, nodes_version: int, banner: str | None) -> None:
+        """The ready connection stands."""
+        self._log.info("online", node=node, **({"banner": banner} if banner else {}))
+        self._state.update(node=node, since=int(time.time()), last_code=None)
+        if nodes_version > self._own.version(Kind.NODES):
+            self._fetch(Kind.NODES)
+        if why_stale(self._own.for_verdict(), self._clock.now()) is not None:
+            # The node tells of what changes; what was missed it may have told somebody before us.
+            for kind in (Kind.REVOCATIONS, Kind.COMPUTER, Kind.STAMP):
+                self._fetch(kind)
+
+    def offline(self, code: str, retry_ms: int | None) -> None:
+        """There is no ready connection."""
+        self._log.warning("offline", code=code, retry_ms=retry_ms)
+        self._state.update(node=None, since=int(time.time()), last_code=code)
+
+    def asked(self, path: bytes, attempt: str, request: Request) -> None:
+        """A client wants to come in."""
+        answer = verdict(request, self._own.for_verdict(), self._clock.now())
+        if isinstance(answer, Refuse):
+            self._log.info("refused", attempt=attempt, code=answer.code, reason=answer.reason)
+            self._agent.refuse(path, answer.code)
+            return
+        self._log.info("allowed", attempt=attempt)
+        rules = SessionRules(
+            sessions=answer.rules.sessions,
+            resume_limit_s=answer.rules.resume_limit,
+            idle_timeout_s=answer.rules.idle_timeout,
+            shown=[f"sessions={answer.rules.sessions}"],
+        )
+        self._agent.allow(path, rules)
+
+    def news(self, kind: Kind, version: int, encoded: bytes | None) -> None:
+        """The node has a document of this version."""
+        held = self._own.version(kind)
+        if version < held:
+            self._log.warning("older_document_offered", kind=kind, version=version, held=held)
+        elif version > held:
+            if encoded is None:
+                self._fetch(kind)
+            else:
+                self.fetched(kind, encoded)
+
+    def fetched(self, kind: Kind, encoded: bytes) -> None:
+        """A document came, unverified."""
+        try:
+            new = self._own.take(kind, encoded)
+        except TelerelayError as error:
+            self.fetch_failed(kind, error)
+            return
+        if not new:
+            return
+        self._log.info("document", kind=kind, version=self._own.version(kind))
+        if kind is Kind.REVOCATIONS:
+            self._agent.set_revoked(self._own.revoked())
+        if kind is Kind.NODES:
+            self._agent.set_nodes([(node.name, list(node.addresses)) for node in self._own.node_addresses()])
+        self._tell_standing()
+
+    def fetch_failed(self, kind: Kind, error: TelerelayError) -> None:
+        """A document could not be had, or was refused: what is held stays in force."""
+        self._log.warning("document_refused", kind=kind, code=error.code, detail=error.detail)
+
+    def opened(self, attempt: str) -> None:
+        """A session is open."""
+        self._log.info("session_opened", attempt=attempt)
+        self._state.update(sessions=(*self._state.state.sessions, attempt))
+
+    def ended(self, attempt: str, code: str, stage: str, duration_ms: int, sent: int, received: int) -> None:
+        """A session, or an attempt that did not become one, has ended."""
+        self._log.info(
+            "session_ended",
+            attempt=attempt,
+            code=code,
+            stage=stage,
+            duration_ms=duration_ms,
+            bytes_sent=sent,
+            bytes_received=received,
+        )
+        self._state.update(sessions=tuple(open_ for open_ in self._state.state.sessions if open_ != attempt))
+
+    def _tell_standing(self) -> None:
+        """Say once when the documents begin or cease to let anybody in."""
+        stale = why_stale(self._own.for_verdict(), self._clock.now())
+        if stale == self._stale:
+            return
+        self._stale = stale
+        if stale is None:
+            self._log.info("serving")
+        else:
+            self._log.warning("serving_nobody", code="POLICY_STALE", reason=stale)

@@ -1,0 +1,154 @@
+"""The running agent told of things by hand: what it answers, fetches, passes on and says."""
+
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pytest
+import structlog
+from structlog.testing import CapturingLogger
+
+from telerelay_agent.documents import OwnDocuments
+from telerelay_agent.service import Service
+from telerelay_agent.state import State, StateFile
+from telerelay_agent.verdict import Request
+from telerelay_endpoint.documents import Clock, Kind
+from tests.kit.fake_agent import EnrolledAgent, FakeAgentHandle
+from tests.kit.tenant import NOW
+
+PATH = b"p" * 16
+ATTEMPT = "7KQ2-M9XB"
+
+
+@dataclass
+class Stage:
+    """A service in front of a core that only remembers."""
+
+    folder: Path
+    handle: FakeAgentHandle = field(default_factory=FakeAgentHandle)
+    fetched: list[Kind] = field(default_factory=list)
+    said: CapturingLogger = field(default_factory=CapturingLogger)
+
+    def __post_init__(self) -> None:
+        self.enrolled = EnrolledAgent(self.folder)
+        self.tenant = self.enrolled.tenant
+        self.state = StateFile(self.folder, State(pid=1, desktop="127.0.0.1:5900", started=NOW))
+        self.service = self.restarted()
+
+    def restarted(self) -> Service:
+        clock = Clock(lambda: NOW)
+        own = OwnDocuments(self.enrolled.credentials, clock)
+        log = structlog.wrap_logger(self.said, processors=[_as_is], wrapper_class=structlog.BoundLogger)
+        return Service(self.handle, own, clock, self.state, log, self.fetched.append)
+
+    def take_all(self, revoked: list[bytes] | None = None) -> None:
+        self.service.fetched(Kind.REVOCATIONS, self.tenant.revocations(devices=revoked or []))
+        self.service.fetched(Kind.COMPUTER, self.tenant.document())
+        self.service.fetched(Kind.STAMP, self.tenant.stamp())
+
+    def events(self) -> list[str]:
+        return [call.args[0]["event"] for call in self.said.calls]
+
+
+def _as_is(_logger: Any, _method: str, event: Any) -> tuple[tuple[Any], dict[str, Any]]:
+    return (dict(event),), {}
+
+
+@pytest.fixture
+def stage(tmp_path: Path) -> Stage:
+    return Stage(tmp_path)
+
+
+def test_without_documents_everybody_is_refused(stage: Stage) -> None:
+    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
+    assert stage.handle.refused == [(PATH, "POLICY_STALE")]
+    assert not stage.handle.allowed
+
+
+def test_a_granted_client_is_let_in_and_a_stranger_is_not(stage: Stage) -> None:
+    stage.take_all()
+    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
+    stage.service.asked(b"q" * 16, ATTEMPT, Request(b"x" * 32, "rfb"))
+    assert stage.handle.allowed == [PATH]
+    assert stage.handle.refused == [(b"q" * 16, "DENIED")]
+
+
+def test_it_says_once_when_it_begins_to_serve(stage: Stage) -> None:
+    stage.take_all()
+    assert stage.events().count("serving_nobody") == 2  # each time for another reason
+    assert stage.events()[-1] == "serving"
+    stage.service.fetched(Kind.STAMP, stage.tenant.stamp(epoch=2))
+    assert stage.events().count("serving") == 1
+
+
+def test_revocations_reach_the_core_now_and_after_a_restart(stage: Stage) -> None:
+    assert stage.handle.revoked == [[]]
+    stage.take_all(revoked=[b"r" * 32])
+    stage.restarted()
+    assert stage.handle.revoked == [[], [b"r" * 32], [b"r" * 32]]
+
+
+def test_a_new_node_list_reaches_the_core(stage: Stage) -> None:
+    stage.service.fetched(Kind.NODES, stage.enrolled.nodes(1, "second"))
+    assert stage.handle.nodes == [[("second", ["192.0.2.9:8443"])]]
+
+
+def test_news_of_a_newer_document_is_fetched_unless_it_travelled_along(stage: Stage) -> None:
+    stage.service.news(Kind.COMPUTER, 1, None)
+    stage.service.news(Kind.STAMP, 1, stage.tenant.stamp())
+    assert stage.fetched == [Kind.COMPUTER]
+    stage.service.fetched(Kind.COMPUTER, stage.tenant.document())
+    stage.service.news(Kind.COMPUTER, 1, None)
+    stage.service.news(Kind.STAMP, 1, None)
+    assert stage.fetched == [Kind.COMPUTER]
+
+
+def test_news_of_an_older_document_is_said_and_changes_nothing(stage: Stage) -> None:
+    stage.service.fetched(Kind.COMPUTER, stage.tenant.document(2))
+    stage.service.news(Kind.COMPUTER, 1, stage.tenant.document(1))
+    assert stage.events()[-1] == "older_document_offered"
+    assert not stage.fetched
+
+
+def test_a_forged_document_is_said_and_what_is_held_stays_in_force(stage: Stage) -> None:
+    stage.take_all()
+    stage.service.fetched(Kind.REVOCATIONS, b"forged")
+    assert stage.events()[-1] == "document_refused"
+    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
+    assert stage.handle.allowed == [PATH]
+
+
+def test_whoever_comes_online_without_current_documents_asks_for_them(stage: Stage) -> None:
+    stage.service.online("node-1", nodes_version=1, banner=None)
+    assert stage.fetched == [Kind.NODES, Kind.REVOCATIONS, Kind.COMPUTER, Kind.STAMP]
+    assert stage.state.state.node == "node-1"
+    stage.take_all()
+    stage.service.fetched(Kind.NODES, stage.enrolled.nodes(1, "node-1"))
+    stage.fetched.clear()
+    stage.service.online("node-1", nodes_version=1, banner=None)
+    assert not stage.fetched
+
+
+def test_status_sees_sessions_come_and_go(stage: Stage) -> None:
+    stage.service.opened(ATTEMPT)
+    stage.service.opened("AAAA-AAAA")
+    assert list(stage.state.state.sessions) == [ATTEMPT, "AAAA-AAAA"]
+    stage.service.ended(ATTEMPT, "VIEWER_GONE", "session", 5, 1, 2)
+    assert list(stage.state.state.sessions) == ["AAAA-AAAA"]
+    stage.service.offline("UNREACHABLE", 1000)
+    assert stage.state.state.node is None
+    assert stage.state.state.last_code == "UNREACHABLE"
+
+
+def test_no_line_names_a_device_an_address_or_a_computer(stage: Stage) -> None:
+    stage.take_all()
+    stage.service.online("node-1", nodes_version=0, banner="maintenance tonight")
+    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
+    stage.service.asked(PATH, ATTEMPT, Request(b"x" * 32, "rfb"))
+    stage.service.opened(ATTEMPT)
+    stage.service.ended(ATTEMPT, "DONE", "session", 5, 1, 2)
+    said = repr([call.args for call in stage.said.calls])
+    assert stage.tenant.client.hex() not in said
+    assert repr(stage.tenant.client) not in said
+    assert "desk 4" not in said
+    assert "a client" not in said
