@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from telerelay_agent import __version__
 from telerelay_endpoint import console, places
@@ -29,7 +30,10 @@ DataOption = Annotated[
 
 def main() -> NoReturn:
     """Run the command that the arguments name."""
-    console.run(typer.main.get_group(app))
+    program = typer.main.get_command(app)
+    if not isinstance(program, TyperGroup):
+        raise TypeError("an application with commands is a group")
+    console.run(program)
 
 
 def _print_version(asked: bool) -> None:

@@ -11,14 +11,16 @@ from telerelay_endpoint.credentials import Credentials
 from telerelay_endpoint.errors import TelerelayError
 
 
-def choose_computer(console: Console, credentials: Credentials, named: str | None) -> str:
-    """The computer ID, as it is shown.
+def read_computer(named: str) -> str:
+    """A computer ID as it is shown, typing errors corrected. Raises CoreError(USAGE) that names the error."""
+    return format_computer_id(parse_computer_id(named))
 
-    Raises CoreError(USAGE) that names a typing error, TelerelayError: USAGE where nobody can be asked, DENIED
-    where nothing is granted, UNREACHABLE.
+
+def choose_computer(console: Console, credentials: Credentials) -> str:
+    """The computer ID, as it is shown, of the only granted computer or the one that the person chooses.
+
+    Raises TelerelayError: USAGE where nobody can be asked, DENIED where nothing is granted, UNREACHABLE.
     """
-    if named is not None:
-        return format_computer_id(parse_computer_id(named))
     with NodeApi(credentials.dial()) as api:
         computers = api.computers()
     if not computers:

@@ -4,6 +4,7 @@ from pathlib import Path
 from typing import Annotated, NoReturn
 
 import typer
+from typer.core import TyperGroup
 
 from telerelay_client import __version__
 from telerelay_endpoint import console, places
@@ -28,7 +29,10 @@ DataOption = Annotated[
 
 def main() -> NoReturn:
     """Run the command that the arguments name."""
-    console.run(typer.main.get_group(app))
+    program = typer.main.get_command(app)
+    if not isinstance(program, TyperGroup):
+        raise TypeError("an application with commands is a group")
+    console.run(program)
 
 
 def _print_version(asked: bool) -> None:
@@ -142,7 +146,7 @@ def connect(
     import asyncio
     import time
 
-    from telerelay_client.choice import choose_computer
+    from telerelay_client.choice import choose_computer, read_computer
     from telerelay_client.connect import connect as open_sessions
     from telerelay_client.door import choose_door
     from telerelay_client.telling import Telling
@@ -152,10 +156,11 @@ def connect(
 
     to = Console(json=json, lang=lang)
     log_to_stderr(json=json, level=log_level)
+    named = None if computer is None else read_computer(computer)
     credentials = load_credentials(data or places.data_folder(PROGRAM), int(time.time()))
     viewer = None if no_viewer else find_viewer(over_unix=socket is not None)
     with choose_door(listen, socket, viewer) as door:
-        chosen = choose_computer(to, credentials, computer)
+        chosen = named or choose_computer(to, credentials)
         asyncio.run(open_sessions(credentials, chosen, door, viewer, Telling(to)))
 
 
