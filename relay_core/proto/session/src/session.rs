@@ -245,8 +245,7 @@ impl<R: Role> Session<R> {
         if self.incoming.is_ack_pressing(count) {
             self.ack_due = true;
             self.timers.clear(Timer::Ack);
-        } else if count > self.incoming.acked() && !self.ack_due && !self.timers.is_set(Timer::Ack)
-        {
+        } else if count > self.incoming.acked() && !self.timers.is_set(Timer::Ack) {
             self.timers.set(Timer::Ack, now + limits::ACK);
         }
     }
@@ -283,7 +282,8 @@ impl<R: Role> Session<R> {
         self.events.push_back(Event::PathLost { path });
     }
 
-    /// From now on this path carries the session; each side replays what the other has not written.
+    /// From now on this path carries the session; each side replays what the other has not written. The frame that
+    /// says so is also the first sign of life of the new sending path.
     pub(crate) fn carry(
         &mut self,
         index: usize,
@@ -305,11 +305,7 @@ impl<R: Role> Session<R> {
             path: path.key,
             generation,
         });
-        self.ping_due = false;
-        for timer in [Timer::Parallel, Timer::Lost, Timer::Limit] {
-            self.timers.clear(timer);
-        }
-        self.timers.set(Timer::Ping, now + limits::PING_IDLE);
+        self.timers.clear(Timer::Limit);
         Ok(())
     }
 

@@ -1,12 +1,59 @@
-//! Pairs whose paths break, come back and multiply while bytes flow (PROTOCOL.md §8.4).
+//! Sessions without a path, and pairs whose paths break, come back and multiply while bytes flow (PROTOCOL.md §8.4).
 use std::time::Duration;
 
+use telerelay_session::{Cause, Event, Timer};
 use telerelay_wire::Code;
+use telerelay_wire::ids::Stage;
 
-use crate::alone::FIRST;
+use crate::alone::{FIRST, START, ended, events, open_agent, open_client};
 use crate::pair::Pair;
 
 const LONG: Duration = Duration::from_hours(1);
+
+#[test]
+fn a_session_without_a_path_ends_after_the_resume_limit() {
+    let (mut agent, mut client) = (open_agent(600), open_client(600));
+    let due = START + Duration::from_mins(10);
+    agent.path_lost(FIRST, START);
+    client.path_lost(FIRST, START);
+    assert_eq!(
+        (agent.next_timeout(), client.next_timeout()),
+        (Some(due), Some(due))
+    );
+    agent.timeout(due);
+    client.timeout(due);
+    for mut told in [events(&mut agent), events(&mut client)] {
+        let Some(Event::Ended(end)) = told.pop() else {
+            panic!()
+        };
+        assert_eq!(told, [Event::Disconnected { until: due }]);
+        assert_eq!(
+            (end.code, end.cause),
+            (Code::PathLost.into(), Cause::Timeout(Timer::Limit))
+        );
+    }
+    assert_eq!(client.next_resume(), None);
+}
+
+#[test]
+fn without_a_resume_limit_a_session_ends_with_its_path() {
+    let mut agent = open_agent(0);
+    agent.path_lost(FIRST, START);
+    let end = ended(&mut agent);
+    assert_eq!(
+        (end.code, end.cause, end.stage),
+        (Code::PathLost.into(), Cause::PathLost, Stage::Session)
+    );
+}
+
+#[test]
+fn a_session_without_a_path_reads_64_kib_of_the_desktop_and_no_more() {
+    let mut agent = open_agent(600);
+    agent.path_lost(FIRST, START);
+    assert_eq!(agent.local_bytes(&vec![1; 100_000]), 65_536);
+    assert_eq!(agent.room_for_local(), 0);
+    assert!(agent.poll_transmit(FIRST, START).is_none());
+}
 
 #[test]
 fn a_path_that_comes_in_time_stops_the_resume_limit() {

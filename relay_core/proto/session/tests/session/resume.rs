@@ -1,11 +1,11 @@
 //! Several paths: RESUME, replay, generations, standby, the resume limit (PROTOCOL.md §8.4).
 use std::time::Duration;
 
-use telerelay_session::{
-    AgentSession, Cause, ClientSession, Event, Pairing, PathKey, Timer, Violation,
-};
+use telerelay_session::{AgentSession, Cause, ClientSession, Event, Pairing, PathKey, Violation};
 use telerelay_wire::ids::{DeviceId, NodeAddress, SessionId, Stage};
-use telerelay_wire::inner::{Ack, AuthDone, Frame, Migrate, Ping, ResumeAsk, Resumed, Standby};
+use telerelay_wire::inner::{
+    Ack, AuthDone, Frame, Migrate, Opened, Ping, ResumeAsk, Resumed, Standby,
+};
 use telerelay_wire::{Code, limits};
 
 use crate::alone::*;
@@ -246,6 +246,87 @@ fn generations_only_rise() {
 }
 
 #[test]
+fn a_generation_is_used_once() {
+    // Two copies of one client, as a restored machine would be.
+    let (mut agent, mut one, mut other) = (open_agent(600), open_client(600), open_client(600));
+    let first = resuming(&mut one, SECOND);
+    let second = resuming(&mut other, THIRD);
+    awaiting(&mut agent, SECOND);
+    awaiting(&mut agent, THIRD);
+    agent.received(SECOND, &first, START);
+    agent.received(THIRD, &second, START);
+    let resumed = Event::Resumed {
+        path: SECOND,
+        generation: 1,
+    };
+    assert_eq!(
+        events(&mut agent),
+        [resumed, Event::PathDone { path: THIRD }]
+    );
+}
+
+#[test]
+fn a_proof_for_another_session_of_the_same_inner_tls_is_none() {
+    let mut client = new_client();
+    tell(&mut client, FIRST, AuthDone {}, START);
+    tell(
+        &mut client,
+        FIRST,
+        Opened {
+            session: SessionId([9; 16]),
+            ..opened_frame(600)
+        },
+        START,
+    );
+    let bytes = resuming(&mut client, SECOND);
+    let mut agent = open_agent(600);
+    awaiting(&mut agent, SECOND);
+    agent.received(SECOND, &bytes, START);
+    goes_on(&mut agent, SECOND, Code::SessionGone, "another session");
+}
+
+#[test]
+fn the_count_of_resume_moves_the_window_like_an_acknowledgement() {
+    let mut client = open_client(600);
+    tell(&mut client, FIRST, data(0, &[1; 1_000]), START);
+    client.written(1_000, START);
+    client.path_lost(FIRST, START);
+    resuming(&mut client, SECOND);
+    tell(&mut client, SECOND, Resumed { received: 0 }, START);
+    let window = 4_194_304;
+    let mut offset = 1_000;
+    while offset < 1_000 + window {
+        let length = (1_000 + window - offset).min(16_346);
+        tell(
+            &mut client,
+            SECOND,
+            data(offset, &vec![1; usize::try_from(length).unwrap()]),
+            START,
+        );
+        offset += length;
+    }
+    assert_eq!(
+        (client.offsets().received, client.is_ended()),
+        (1_000 + window, false)
+    );
+}
+
+#[test]
+fn a_question_on_the_path_before_is_no_doubt_about_the_new_one() {
+    let mut agent = open_agent(600);
+    let mut client = open_client(600);
+    let asked = START + limits::PING_IDLE;
+    agent.timeout(asked);
+    let ask = resuming(&mut client, SECOND);
+    agent.path_up(SECOND, pairing(SECOND), exporter(SECOND), CLIENT);
+    agent.authenticated(SECOND, asked);
+    agent.received(SECOND, &ask, asked);
+    agent.path_lost(FIRST, asked);
+    assert_eq!(names(&mut agent, SECOND, asked), ["AUTH_DONE", "RESUMED"]);
+    assert_eq!(agent.next_timeout(), Some(asked + limits::PING_IDLE));
+}
+
+#[test]
 fn a_slower_answer_does_not_take_the_session_back() {
     let (mut agent, mut client) = (open_agent(600), open_client(600));
     let first = resuming(&mut client, SECOND);
@@ -434,51 +515,6 @@ fn a_fifth_path_takes_the_place_of_the_least_useful() {
         "a refused path goes first"
     );
     assert_eq!(agent.sending_path(), Some(FIRST));
-}
-
-#[test]
-fn a_session_without_a_path_ends_after_the_resume_limit() {
-    let (mut agent, mut client) = (open_agent(600), open_client(600));
-    let due = START + Duration::from_mins(10);
-    agent.path_lost(FIRST, START);
-    client.path_lost(FIRST, START);
-    assert_eq!(
-        (agent.next_timeout(), client.next_timeout()),
-        (Some(due), Some(due))
-    );
-    agent.timeout(due);
-    client.timeout(due);
-    for mut told in [events(&mut agent), events(&mut client)] {
-        let Some(Event::Ended(end)) = told.pop() else {
-            panic!()
-        };
-        assert_eq!(told, [Event::Disconnected { until: due }]);
-        assert_eq!(
-            (end.code, end.cause),
-            (Code::PathLost.into(), Cause::Timeout(Timer::Limit))
-        );
-    }
-    assert_eq!(client.next_resume(), None);
-}
-
-#[test]
-fn without_a_resume_limit_a_session_ends_with_its_path() {
-    let mut agent = open_agent(0);
-    agent.path_lost(FIRST, START);
-    let end = ended(&mut agent);
-    assert_eq!(
-        (end.code, end.cause, end.stage),
-        (Code::PathLost.into(), Cause::PathLost, Stage::Session)
-    );
-}
-
-#[test]
-fn a_session_without_a_path_reads_64_kib_of_the_desktop_and_no_more() {
-    let mut agent = open_agent(600);
-    agent.path_lost(FIRST, START);
-    assert_eq!(agent.local_bytes(&vec![1; 100_000]), 65_536);
-    assert_eq!(agent.room_for_local(), 0);
-    assert!(agent.poll_transmit(FIRST, START).is_none());
 }
 
 #[test]

@@ -116,6 +116,28 @@ fn only_a_client_with_bytes_in_doubt_dials_in_parallel() {
 }
 
 #[test]
+fn an_answer_in_time_calls_everything_off() {
+    let mut client = open_client(600);
+    client.local_bytes(b"key");
+    said(&mut client, FIRST, START);
+    let asked = START + limits::PING_BUSY;
+    client.timeout(asked);
+    tell(
+        &mut client,
+        FIRST,
+        Pong { token: 1 },
+        asked + Duration::from_secs(2),
+    );
+    client.timeout(asked + limits::PING_PARALLEL);
+    assert_eq!(events(&mut client), []);
+    // The path took nothing meanwhile, and the question is not asked once the answer is there.
+    assert_eq!(
+        names(&mut client, FIRST, asked + limits::PING_PARALLEL),
+        [""; 0]
+    );
+}
+
+#[test]
 fn a_path_without_any_frame_for_10_s_after_ping_is_lost() {
     for resume_limit in [0, 600] {
         let mut agent = open_agent(resume_limit);
