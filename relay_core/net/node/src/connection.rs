@@ -1,0 +1,98 @@
+//! One connection from its first byte: handshake, then what its language asks for.
+use std::net::SocketAddr;
+use std::sync::Arc;
+
+use telerelay_leg::accept::{Accepted, accept};
+use telerelay_leg::config::{Language, NodeConfigs};
+use telerelay_leg::trust::{self, Certified};
+use telerelay_outer::node::{Holder, Identity, Side};
+use telerelay_wire::ids::ClientAddress;
+use telerelay_wire::outer::Reader;
+use tokio::net::TcpStream;
+
+use crate::control::Control;
+use crate::counters::Counted;
+use crate::leg::Leg;
+use crate::{api, framed};
+
+/// What a connection needs to know of where it came in.
+#[derive(Clone)]
+pub(crate) struct Entrance {
+    pub(crate) control: Arc<Control>,
+    pub(crate) configs: NodeConfigs,
+    pub(crate) side: Side,
+}
+
+/// Runs a connection to its end, on the worker of this number.
+pub(crate) async fn run(
+    entrance: Entrance,
+    mut socket: TcpStream,
+    address: SocketAddr,
+    counted: Counted,
+    worker: usize,
+) {
+    let Entrance {
+        control,
+        configs,
+        side,
+    } = entrance;
+    let _panic = PanicCount(control.clone());
+    let handshaking = Counted::new(&control.counters, |counters| &counters.handshaking);
+    // Boxed, like everything that an idle leg does not need: a task is as large as the largest thing that it holds itself.
+    let accepted = match Box::pin(accept(&mut socket, &configs)).await {
+        Ok(accepted) => accepted,
+        Err(error) => {
+            control.counters.handshake_failed(&error);
+            tracing::debug!(%address, reason = error.name(), %error, "handshake failed");
+            return;
+        }
+    };
+    drop(handshaking);
+    control.counters.handshakes.add(1);
+    let Ok(address) = ClientAddress::try_from(address.to_string()) else {
+        return;
+    };
+    match (accepted.language, accepted.identity) {
+        (Language::Http, _) => Box::pin(api::run(control, socket, accepted, address)).await,
+        // The configuration does not let anybody through without a certificate.
+        (Language::Telerelay, None) => {}
+        (Language::Telerelay, Some(identity)) => {
+            let Accepted { tls, .. } = accepted;
+            let identity = machine_identity(&identity);
+            let (guard, inbox) = control.leg_up(worker, |machine, key, now| {
+                machine.leg_up(key, identity, side, address, now);
+            });
+            let leg = Leg {
+                socket,
+                tls,
+                frames: Reader::new(),
+                counted,
+            };
+            framed::run(control, leg, guard, inbox, worker).await;
+        }
+    }
+}
+
+fn machine_identity(identity: &trust::Identity) -> Identity {
+    Identity {
+        organisation: identity.organisation,
+        device: identity.device,
+        holder: match (identity.role, identity.computer) {
+            (Certified::Agent, Some(computer)) => Holder::Agent(computer),
+            (Certified::Client, _) => Holder::Client,
+            (Certified::Agent | Certified::Admin | Certified::Keeper, _) => Holder::Other,
+        },
+    }
+}
+
+/// A panic stays in its connection: the runtime catches it at the task, what the task held is dropped, and this counts it.
+struct PanicCount(Arc<Control>);
+
+impl Drop for PanicCount {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            self.0.counters.panics.add(1);
+            tracing::error!(code = "INTERNAL", "a connection panicked");
+        }
+    }
+}

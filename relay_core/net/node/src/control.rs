@@ -1,0 +1,370 @@
+//! The machine of a node behind one lock: what happens goes in, what it wants of legs goes to their mailboxes.
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Instant, SystemTime, UNIX_EPOCH};
+
+use telerelay_leg::trust::Organisations;
+use telerelay_outer::node::{Cause, Command, Greeting, Join, Node as Machine, PathEnd};
+use telerelay_outer::{How, LegKey, PathKind, Traffic};
+use telerelay_wire::ids::PathId;
+use telerelay_wire::outer::Frame;
+use telerelay_wire::{Entropy, FrameError, Moment};
+use tokio::sync::{Notify, mpsc, oneshot, watch};
+
+use crate::counters::Counters;
+use crate::event::{Event, Told};
+use crate::leg::Lent;
+
+/// Orders that wait for a leg. The machine sends a handful of frames to a leg that does not answer; NEWS of every kind for a
+/// device that was away is four more.
+pub(crate) const ORDERS: usize = 32;
+
+/// What the machine wants of a leg.
+pub(crate) enum Order {
+    /// Send a frame.
+    Send(Frame<'static>),
+    /// Close it.
+    Close(How),
+    /// The agent's leg of a new path: give it away.
+    Lend(Lend),
+    /// The client's leg of a new path: take the agent's and move bytes until the path's end.
+    Path(PathOrder),
+}
+
+/// To whom an agent's leg goes.
+pub(crate) struct Lend {
+    /// The worker of the client's task.
+    pub(crate) worker: usize,
+    pub(crate) to: oneshot::Sender<Lent>,
+}
+
+/// What a client's task needs to become a path.
+pub(crate) struct PathOrder {
+    pub(crate) agent: oneshot::Receiver<Lent>,
+    pub(crate) end: PathGuard,
+}
+
+/// Tells the machine that a path has ended, exactly once: by [`end`](Self::end), or because whoever had it is gone.
+pub(crate) struct PathGuard {
+    control: Option<Arc<Control>>,
+    join: Join,
+}
+
+impl PathGuard {
+    pub(crate) fn path(&self) -> PathId {
+        self.join.path
+    }
+
+    pub(crate) fn end(mut self, end: PathEnd) {
+        if let Some(control) = self.control.take() {
+            control.path_ended(self.join, end);
+        }
+    }
+}
+
+impl Drop for PathGuard {
+    fn drop(&mut self) {
+        if let Some(control) = self.control.take() {
+            control.path_ended(self.join, NOTHING_CARRIED);
+        }
+    }
+}
+
+/// The end of a path that never moved a byte.
+const NOTHING_CARRIED: PathEnd = PathEnd {
+    traffic: Traffic {
+        to_client: 0,
+        to_agent: 0,
+    },
+    kind: PathKind::Wrapped,
+    cause: Cause::Leg,
+};
+
+/// How the machine reaches a leg.
+#[derive(Clone)]
+struct Mailbox {
+    orders: mpsc::Sender<Order>,
+    worker: usize,
+}
+
+struct State {
+    machine: Machine,
+    mailboxes: HashMap<LegKey, Mailbox>,
+    next_leg: u64,
+    armed: Option<Moment>,
+}
+
+impl State {
+    fn forget(&mut self, join: Join) {
+        self.mailboxes.remove(&join.agent);
+        self.mailboxes.remove(&join.client);
+    }
+}
+
+/// What all tasks of a node share.
+pub(crate) struct Control {
+    state: Mutex<State>,
+    began: Instant,
+    pub(crate) told: Arc<dyn Told>,
+    pub(crate) counters: Arc<Counters>,
+    pub(crate) organisations: Arc<Organisations>,
+    /// The machine's next deadline is earlier than it was.
+    earlier: Notify,
+    /// No attempt is left after a stop: everything closes.
+    drained: watch::Sender<bool>,
+}
+
+impl Control {
+    pub(crate) fn new(greeting: Greeting, told: Arc<dyn Told>) -> Self {
+        let machine = Machine::new(greeting, unix_seconds(), Moment::ZERO);
+        Self {
+            state: Mutex::new(State {
+                machine,
+                mailboxes: HashMap::new(),
+                next_leg: 0,
+                armed: None,
+            }),
+            began: Instant::now(),
+            told,
+            counters: Arc::default(),
+            organisations: Arc::default(),
+            earlier: Notify::new(),
+            drained: watch::Sender::new(false),
+        }
+    }
+
+    /// Calls the machine and carries out what it wants.
+    pub(crate) fn with<R>(self: &Arc<Self>, call: impl FnOnce(&mut Machine, Moment) -> R) -> R {
+        let mut state = self.lock();
+        let now = self.now();
+        let result = call(&mut state.machine, now);
+        self.carry_out(&mut state, now);
+        result
+    }
+
+    /// Reads from the machine without changing it.
+    pub(crate) fn look<R>(&self, look: impl FnOnce(&Machine) -> R) -> R {
+        look(&self.lock().machine)
+    }
+
+    /// A handshake ended: the leg's number, and where its orders come.
+    pub(crate) fn leg_up(
+        self: &Arc<Self>,
+        worker: usize,
+        up: impl FnOnce(&mut Machine, LegKey, Moment),
+    ) -> (LegGuard, mpsc::Receiver<Order>) {
+        let (orders, inbox) = mpsc::channel(ORDERS);
+        let mut state = self.lock();
+        let key = LegKey(state.next_leg);
+        state.next_leg += 1;
+        state.mailboxes.insert(key, Mailbox { orders, worker });
+        let now = self.now();
+        up(&mut state.machine, key, now);
+        self.carry_out(&mut state, now);
+        let guard = LegGuard {
+            control: Some(self.clone()),
+            key,
+        };
+        (guard, inbox)
+    }
+
+    pub(crate) fn frame(self: &Arc<Self>, key: LegKey, frame: Frame<'_>) {
+        self.with(|machine, now| machine.frame(key, frame, now, &mut SystemEntropy));
+    }
+
+    pub(crate) fn frame_error(self: &Arc<Self>, key: LegKey, error: FrameError) {
+        self.with(|machine, now| machine.frame_error(key, error, now));
+    }
+
+    fn leg_gone(self: &Arc<Self>, key: LegKey) {
+        let mut state = self.lock();
+        state.mailboxes.remove(&key);
+        let now = self.now();
+        state.machine.leg_gone(key, now);
+        self.carry_out(&mut state, now);
+    }
+
+    fn path_ended(self: &Arc<Self>, join: Join, end: PathEnd) {
+        let mut state = self.lock();
+        let now = self.now();
+        state.forget(join);
+        state.machine.path_ended(join.path, end, now);
+        self.carry_out(&mut state, now);
+    }
+
+    /// Runs the machine's timers until the node has drained.
+    pub(crate) async fn run_timers(self: Arc<Self>) {
+        loop {
+            let next = {
+                let mut state = self.lock();
+                let now = self.now();
+                state.machine.set_clock(unix_seconds(), now);
+                state.machine.timeout(now);
+                self.carry_out(&mut state, now);
+                state.armed = state.machine.next_timeout();
+                state.armed
+            };
+            let due = async {
+                match next {
+                    Some(at) => tokio::time::sleep(at.since(self.now())).await,
+                    None => std::future::pending().await,
+                }
+            };
+            tokio::select! {
+                () = due => {}
+                () = self.earlier.notified() => {}
+                () = self.drained() => return,
+            }
+        }
+    }
+
+    /// Resolves once no attempt is left after a stop.
+    pub(crate) async fn drained(&self) {
+        let mut drained = self.drained.subscribe();
+        // The sender lives as long as this, so it cannot be gone.
+        let _drained = drained.wait_for(|drained| *drained).await;
+    }
+
+    /// Everything that the machine wants now. The lock is held throughout, so that orders reach a mailbox in the order in which
+    /// the machine gave them.
+    fn carry_out(self: &Arc<Self>, state: &mut State, now: Moment) {
+        while let Some(command) = state.machine.poll_command() {
+            match command {
+                Command::Send(key, frame) => self.send(state, key, frame, now),
+                Command::Close(key, how) => {
+                    if let Some(mailbox) = state.mailboxes.remove(&key) {
+                        // Full or gone: the task ends with its mailbox.
+                        let _closed = mailbox.orders.try_send(Order::Close(how));
+                    }
+                }
+                Command::Join(join) => self.join(state, join, now),
+                Command::Ask(request) => self.told.tell(Event::RouteAsked(request)),
+                Command::AgentReady(ready) => self.told.tell(Event::AgentReady(ready)),
+                Command::AgentGone {
+                    organisation,
+                    device,
+                } => self.told.tell(Event::AgentGone {
+                    organisation,
+                    device,
+                }),
+                Command::Flagged {
+                    organisation,
+                    device,
+                    code,
+                } => self.told.tell(Event::Flagged {
+                    organisation,
+                    device,
+                    code,
+                }),
+                Command::Terminal(terminal) => {
+                    tracing::debug!(
+                        attempt = %terminal.attempt,
+                        path = %terminal.path,
+                        code = %terminal.code,
+                        stage = %terminal.stage,
+                        "attempt ended"
+                    );
+                    self.told.tell(Event::AttemptEnded(terminal));
+                }
+                Command::Drained => {
+                    // Tasks end with their mailboxes.
+                    state.mailboxes.clear();
+                    self.drained.send_replace(true);
+                }
+            }
+        }
+        let next = state.machine.next_timeout();
+        if next.is_some_and(|next| state.armed.is_none_or(|armed| next < armed)) {
+            state.armed = next;
+            self.earlier.notify_one();
+        }
+    }
+
+    fn send(self: &Arc<Self>, state: &mut State, key: LegKey, frame: Frame<'static>, now: Moment) {
+        if let Frame::Error(error) = &frame {
+            self.counters.refused(&error.code);
+        }
+        let Some(mailbox) = state.mailboxes.get(&key) else {
+            return;
+        };
+        if mailbox.orders.try_send(Order::Send(frame)).is_err() {
+            // It does not take what is sent to it, or it is ending: either way it is as good as gone.
+            self.counters.mailbox_overflows.add(1);
+            state.mailboxes.remove(&key);
+            state.machine.leg_gone(key, now);
+        }
+    }
+
+    fn join(self: &Arc<Self>, state: &mut State, join: Join, now: Moment) {
+        let (to, agent) = oneshot::channel();
+        let lender = state.mailboxes.get(&join.agent).cloned();
+        let taker = state.mailboxes.get(&join.client).cloned();
+        let (Some(lender), Some(taker)) = (lender, taker) else {
+            state.forget(join);
+            return state.machine.path_ended(join.path, NOTHING_CARRIED, now);
+        };
+        let end = PathGuard {
+            control: Some(self.clone()),
+            join,
+        };
+        if let Err(refused) = taker.orders.try_send(Order::Path(PathOrder { agent, end })) {
+            if let Order::Path(mut order) = refused.into_inner() {
+                // It would take the lock that is held here.
+                order.end.control = None;
+            }
+            state.forget(join);
+            return state.machine.path_ended(join.path, NOTHING_CARRIED, now);
+        }
+        self.counters.paths_joined.add(1);
+        let worker = taker.worker;
+        // From here on the client's task has both legs. If the agent's does not give its own, the client's finds out.
+        state.mailboxes.insert(join.agent, taker);
+        let _given = lender.orders.try_send(Order::Lend(Lend { worker, to }));
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    fn now(&self) -> Moment {
+        let micros = self.began.elapsed().as_micros();
+        Moment(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+/// A leg of the machine: it learns that the leg is gone when its task ends, however that ends.
+pub(crate) struct LegGuard {
+    control: Option<Arc<Control>>,
+    pub(crate) key: LegKey,
+}
+
+impl LegGuard {
+    /// The leg goes on as part of a path.
+    pub(crate) fn release(mut self) {
+        self.control = None;
+    }
+}
+
+impl Drop for LegGuard {
+    fn drop(&mut self) {
+        if let Some(control) = self.control.take() {
+            control.leg_gone(self.key);
+        }
+    }
+}
+
+/// The operating system's randomness.
+struct SystemEntropy;
+
+impl Entropy for SystemEntropy {
+    fn fill(&mut self, out: &mut [u8]) {
+        // aws-lc seeds itself from the operating system and ends the process where that has no randomness; it has no other error.
+        let filled = aws_lc_rs::rand::fill(out);
+        debug_assert!(filled.is_ok());
+    }
+}
+
+fn unix_seconds() -> u64 {
+    let since = SystemTime::now().duration_since(UNIX_EPOCH);
+    since.map_or(0, |since| since.as_secs())
+}

@@ -1,0 +1,155 @@
+//! What a node counts; read by metrics, never reset.
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use telerelay_leg::accept::AcceptError;
+use telerelay_outer::Traffic;
+use telerelay_wire::{Code, Reason};
+
+/// Counters and gauges of one node.
+#[derive(Debug, Default)]
+pub(crate) struct Counters {
+    /// Connections that were accepted.
+    pub(crate) accepted: Count,
+    /// Connections that are open, whatever they are.
+    pub(crate) connections: Count,
+    /// Connections in their handshake.
+    pub(crate) handshaking: Count,
+    /// Handshakes that ended well.
+    pub(crate) handshakes: Count,
+    handshakes_failed: [Count; AcceptError::NAMES.len()],
+    /// ERROR frames, by their code.
+    refused: ByCode,
+    refused_unknown: Count,
+    /// Paths that were joined.
+    pub(crate) paths_joined: Count,
+    bytes_to_client: Count,
+    bytes_to_agent: Count,
+    /// Connections of the API that are open.
+    pub(crate) api_open: Count,
+    /// Connections of the API that ended by a limit, or that were one too many.
+    pub(crate) api_limited: Count,
+    /// Times that accepting paused: no descriptor, no memory, or too much untold.
+    pub(crate) accept_pauses: Count,
+    /// Legs closed because they did not take what was sent to them.
+    pub(crate) mailbox_overflows: Count,
+    /// Tasks that panicked.
+    pub(crate) panics: Count,
+}
+
+/// One number.
+#[derive(Debug, Default)]
+pub(crate) struct Count(AtomicU64);
+
+impl Count {
+    pub(crate) fn add(&self, number: u64) {
+        self.0.fetch_add(number, Ordering::Relaxed);
+    }
+
+    pub(crate) fn get(&self) -> u64 {
+        self.0.load(Ordering::Relaxed)
+    }
+
+    fn subtract(&self, number: u64) {
+        self.0.fetch_sub(number, Ordering::Relaxed);
+    }
+}
+
+/// A counter for each code.
+#[derive(Debug)]
+struct ByCode([Count; Code::ALL.len()]);
+
+impl Default for ByCode {
+    fn default() -> Self {
+        Self(std::array::from_fn(|_| Count::default()))
+    }
+}
+
+/// One more in a gauge, for as long as this lives.
+pub(crate) struct Counted {
+    counters: Arc<Counters>,
+    gauge: fn(&Counters) -> &Count,
+}
+
+impl Counted {
+    pub(crate) fn new(counters: &Arc<Counters>, gauge: fn(&Counters) -> &Count) -> Self {
+        gauge(counters).add(1);
+        Self {
+            counters: counters.clone(),
+            gauge,
+        }
+    }
+}
+
+impl Drop for Counted {
+    fn drop(&mut self) {
+        (self.gauge)(&self.counters).subtract(1);
+    }
+}
+
+impl Counters {
+    pub(crate) fn handshake_failed(&self, error: &AcceptError) {
+        let names = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
+        if let Some((_, count)) = names.into_iter().find(|(name, _)| **name == error.name()) {
+            count.add(1);
+        }
+    }
+
+    pub(crate) fn refused(&self, reason: &Reason) {
+        let position = reason
+            .code()
+            .and_then(|code| Code::ALL.iter().position(|other| *other == code));
+        position
+            .and_then(|position| self.refused.0.get(position))
+            .unwrap_or(&self.refused_unknown)
+            .add(1);
+    }
+
+    pub(crate) fn carried(&self, traffic: Traffic) {
+        self.bytes_to_client.add(traffic.to_client);
+        self.bytes_to_agent.add(traffic.to_agent);
+    }
+
+    /// Every counter by its name; those by reason or code where they are not zero.
+    pub(crate) fn all(&self) -> Vec<(String, u64)> {
+        let plain = [
+            ("accepted", &self.accepted),
+            ("connections", &self.connections),
+            ("handshaking", &self.handshaking),
+            ("handshakes", &self.handshakes),
+            ("paths_joined", &self.paths_joined),
+            ("bytes_to_client", &self.bytes_to_client),
+            ("bytes_to_agent", &self.bytes_to_agent),
+            ("api_open", &self.api_open),
+            ("api_limited", &self.api_limited),
+            ("accept_pauses", &self.accept_pauses),
+            ("mailbox_overflows", &self.mailbox_overflows),
+            ("panics", &self.panics),
+        ];
+        let failed = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
+        let refused = Code::ALL
+            .iter()
+            .map(|code| code.as_str())
+            .zip(&self.refused.0);
+        plain
+            .into_iter()
+            .map(|(name, count)| (name.to_owned(), count.get()))
+            .chain(named(
+                "handshakes_failed",
+                failed.map(|(name, count)| (*name, count)),
+            ))
+            .chain(named("refused", refused))
+            .chain(named("refused", [("UNKNOWN", &self.refused_unknown)]))
+            .collect()
+    }
+}
+
+fn named<'a>(
+    group: &'static str,
+    counts: impl IntoIterator<Item = (&'a str, &'a Count)>,
+) -> impl Iterator<Item = (String, u64)> {
+    counts
+        .into_iter()
+        .filter(|(_, count)| count.get() > 0)
+        .map(move |(name, count)| (format!("{group}.{name}"), count.get()))
+}

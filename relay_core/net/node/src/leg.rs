@@ -1,0 +1,106 @@
+//! An authenticated leg at the node: socket, outer TLS and the reader of its frames, moved by polling.
+use std::io;
+use std::pin::{Pin, pin};
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
+
+use telerelay_leg::accept::linger;
+use telerelay_leg::tls::Tls;
+use telerelay_wire::outer::Reader;
+use tokio::io::{AsyncReadExt, AsyncWrite};
+use tokio::net::TcpStream;
+use tokio::time::timeout;
+
+use crate::counters::Counted;
+
+/// How long a leg that is closed may take to read what was sent last, and how long it may go on sending meanwhile
+/// (PROTOCOL.md §6).
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
+
+/// How much may wait for a leg's socket before no more is made for it.
+pub(crate) const UNSENT: usize = 64 * 1024;
+
+/// A leg. Its socket belongs to the runtime of the task that has it.
+pub(crate) struct Leg {
+    pub(crate) socket: TcpStream,
+    pub(crate) tls: Tls,
+    pub(crate) frames: Reader,
+    pub(crate) counted: Counted,
+}
+
+impl Leg {
+    /// Reads once into the buffer of TLS, with room for at least `room` bytes. 0 is the end.
+    pub(crate) fn poll_fill(
+        &mut self,
+        cx: &mut Context<'_>,
+        room: usize,
+    ) -> Poll<io::Result<usize>> {
+        pin!(self.socket.read_buf(self.tls.read_buffer(room))).poll(cx)
+    }
+
+    /// Sends what is outgoing. Ready when nothing is left.
+    pub(crate) fn poll_flush(&mut self, cx: &mut Context<'_>) -> Poll<io::Result<()>> {
+        while !self.tls.outgoing().is_empty() {
+            match ready!(Pin::new(&mut self.socket).poll_write(cx, self.tls.outgoing()))? {
+                0 => return Poll::Ready(Err(io::ErrorKind::WriteZero.into())),
+                length => self.tls.sent(length),
+            }
+        }
+        Poll::Ready(Ok(()))
+    }
+
+    /// Ends the leg so that the other end reads everything: what is queued, `close_notify`, FIN, and no reset because it still
+    /// speaks.
+    pub(crate) async fn finish(mut self) {
+        self.tls.close_notify();
+        let flushed = std::future::poll_fn(|cx| self.poll_flush(cx));
+        // Late or broken: there is nobody left to be kind to.
+        if let Ok(Ok(())) = timeout(LINGER, flushed).await {
+            linger(&mut self.socket, LINGER).await;
+        }
+    }
+
+    /// Takes the leg to another task. Between two workers its socket changes the runtime.
+    pub(crate) fn lend(self, to_same_worker: bool) -> io::Result<Lent> {
+        let socket = if to_same_worker {
+            Socket::Here(self.socket)
+        } else {
+            Socket::Moved(self.socket.into_std()?)
+        };
+        Ok(Lent {
+            socket,
+            tls: self.tls,
+            frames: self.frames,
+            counted: self.counted,
+        })
+    }
+}
+
+/// A leg on its way from one task to another.
+pub(crate) struct Lent {
+    socket: Socket,
+    tls: Tls,
+    frames: Reader,
+    counted: Counted,
+}
+
+enum Socket {
+    Here(TcpStream),
+    Moved(std::net::TcpStream),
+}
+
+impl Lent {
+    /// The leg at the task that takes it.
+    pub(crate) fn take(self) -> io::Result<Leg> {
+        let socket = match self.socket {
+            Socket::Here(socket) => socket,
+            Socket::Moved(socket) => TcpStream::from_std(socket)?,
+        };
+        Ok(Leg {
+            socket,
+            tls: self.tls,
+            frames: self.frames,
+            counted: self.counted,
+        })
+    }
+}

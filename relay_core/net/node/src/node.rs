@@ -1,0 +1,226 @@
+//! The handle of a relay node: everything that is said to it. No call waits for the network.
+use std::collections::BTreeSet;
+use std::io;
+use std::net::SocketAddr;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
+
+use telerelay_leg::config::NodeConfigs;
+use telerelay_leg::credentials::Credentials;
+use telerelay_leg::socket::listen;
+use telerelay_leg::trust::Anchor;
+use telerelay_outer::node::{
+    AttemptTicket, Decision, Greeting, Node as Machine, Scope, Side, Snapshot, Standing,
+};
+use telerelay_wire::Code;
+use telerelay_wire::bounded::{List, Text};
+use telerelay_wire::ids::{DeviceId, NodeName, OrganisationId};
+use telerelay_wire::outer::{Goaway, News};
+
+use crate::connection::Entrance;
+use crate::control::Control;
+use crate::event::{Event, Told};
+use crate::worker;
+
+/// What a node is started with.
+#[derive(Clone, Debug)]
+pub struct Config {
+    /// Its name, which its certificate carries.
+    pub name: NodeName,
+    /// Where it listens, and for whom.
+    pub listeners: Vec<(SocketAddr, Side)>,
+    /// Its leaf and the cluster CA.
+    pub credentials: Credentials,
+    /// Threads that move bytes.
+    pub workers: usize,
+    /// Seconds over which agents spread their return (§5.7).
+    pub return_window: u16,
+    /// A sentence of the operator, for WELCOME.
+    pub banner: Option<Text<0, 512>>,
+}
+
+/// A node could not be started.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// An address cannot be listened on.
+    #[error("{address}: {source}")]
+    Listen {
+        /// Which.
+        address: SocketAddr,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// No thread or no runtime could be made.
+    #[error(transparent)]
+    Machine(#[from] io::Error),
+    /// It was started before.
+    #[error("a node is started once")]
+    Twice,
+}
+
+impl StartError {
+    /// The code of PROTOCOL.md §13.
+    pub fn code(&self) -> Code {
+        match self {
+            Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
+                Code::AddressInUse
+            }
+            Self::Listen { .. } | Self::Machine(_) => Code::Machine,
+            Self::Twice => Code::Usage,
+        }
+    }
+}
+
+/// A relay node's data plane: listeners, admission, pairing, wrapped paths.
+pub struct Node {
+    control: Arc<Control>,
+    configs: NodeConfigs,
+    listeners: Mutex<Option<Vec<(SocketAddr, Side)>>>,
+    workers: usize,
+    return_window: u16,
+    running: AtomicBool,
+}
+
+impl Node {
+    /// A node that listens nowhere yet and admits nobody.
+    pub fn new(config: Config, told: Arc<dyn Told>) -> Result<Self, rustls::Error> {
+        let greeting = Greeting {
+            node: config.name,
+            features: List::default(),
+            return_window: config.return_window,
+            banner: config.banner,
+        };
+        let control = Arc::new(Control::new(greeting, told));
+        Ok(Self {
+            configs: NodeConfigs::new(&config.credentials, &control.organisations)?,
+            control,
+            listeners: Mutex::new(Some(config.listeners)),
+            workers: config.workers,
+            return_window: config.return_window,
+            running: AtomicBool::new(false),
+        })
+    }
+
+    /// Listens; the bound addresses in the order of the configuration.
+    pub fn start(&self) -> Result<Vec<SocketAddr>, StartError> {
+        let mut listeners = self
+            .listeners
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner);
+        let mut opened = Vec::new();
+        let mut bound = Vec::new();
+        for &(address, side) in listeners.as_ref().ok_or(StartError::Twice)? {
+            let open = || {
+                let socket = listen(address)?;
+                Ok((socket.local_addr()?, socket))
+            };
+            let (local, socket) =
+                open().map_err(|source| StartError::Listen { address, source })?;
+            let entrance = Entrance {
+                control: self.control.clone(),
+                configs: self.configs.clone(),
+                side,
+            };
+            bound.push(local);
+            opened.push((socket, entrance));
+        }
+        worker::start(&self.control, opened, self.workers)?;
+        *listeners = None;
+        self.running.store(true, Ordering::Release);
+        Ok(bound)
+    }
+
+    /// Replaces what handshakes and HELLO are admitted by. Legs that it refuses are closed with its code, their paths cut.
+    pub fn set_snapshot(
+        &self,
+        organisations: Vec<(Anchor, Standing)>,
+        revoked: BTreeSet<(OrganisationId, DeviceId)>,
+        nodes_version: u64,
+    ) {
+        let snapshot = Snapshot {
+            organisations: organisations
+                .iter()
+                .map(|(anchor, standing)| (anchor.id(), *standing))
+                .collect(),
+            revoked,
+            nodes_version,
+        };
+        // A suspended organisation still comes through the handshake: it is told so by a frame.
+        let anchors = organisations
+            .into_iter()
+            .map(|(anchor, _)| Arc::new(anchor));
+        self.control.organisations.replace(anchors);
+        let snapshot = Arc::new(snapshot);
+        self.control
+            .with(|machine, now| machine.set_snapshot(snapshot, now));
+    }
+
+    /// Whether an attempt still waits for [`decide`](Self::decide): its client may have left meanwhile.
+    pub fn is_asked(&self, ticket: AttemptTicket) -> bool {
+        self.control.look(|machine| machine.is_asked(ticket))
+    }
+
+    /// Answers [`Event::RouteAsked`]. Without effect on an attempt that does not wait for it any more.
+    pub fn decide(&self, ticket: AttemptTicket, decision: Decision) {
+        self.control
+            .with(|machine, now| machine.decide(ticket, decision, now));
+    }
+
+    /// The START records of these attempts are durable, or could not be written.
+    pub fn recorded(&self, tickets: &[AttemptTicket], written: Result<(), Code>) {
+        self.control.with(|machine, now| {
+            for &ticket in tickets {
+                machine.recorded(ticket, written, now);
+            }
+        });
+    }
+
+    /// Sends NEWS on the ready connections of these devices.
+    pub fn news(&self, scope: Scope, news: &News) {
+        self.control.with(|machine, _| machine.news(scope, news));
+    }
+
+    /// Ends every path and every attempt of these devices. How many there were.
+    pub fn cut(&self, scope: Scope, code: Code) -> usize {
+        self.control
+            .with(|machine, now| machine.cut(scope, code, now))
+    }
+
+    /// Takes nothing new, lets sessions go on for `grace`, then cuts them (`DRAINED`) and closes. [`Event::Stopped`] follows.
+    pub fn stop(&self, grace: Duration) {
+        let goaway = Goaway {
+            nodes: List::default(),
+            spread: self.return_window,
+        };
+        self.control
+            .with(|machine, now| machine.stop(now + grace, &goaway));
+        if !self.running.swap(true, Ordering::AcqRel) {
+            // No thread was started that could tell it.
+            self.control.told.tell(Event::Stopped);
+        }
+    }
+
+    /// Every counter and gauge by its name.
+    pub fn statistics(&self) -> Vec<(String, u64)> {
+        let census = self.control.look(Machine::census);
+        let gauges = [
+            ("legs", census.legs),
+            ("ready_agents", census.ready),
+            ("devices", census.devices),
+            ("attempts", census.attempts),
+            ("live_paths", census.paths),
+            ("deadlines", census.deadlines),
+            ("events_waiting", self.control.told.waiting()),
+        ];
+        let gauges = gauges
+            .into_iter()
+            .map(|(name, value)| (name.to_owned(), value as u64));
+        self.control
+            .counters
+            .all()
+            .into_iter()
+            .chain(gauges)
+            .collect()
+    }
+}

@@ -1,0 +1,79 @@
+//! The threads of a node: one runtime each, the first of which also accepts and runs the machine's timers.
+use std::io;
+use std::sync::Arc;
+use std::thread;
+use std::time::Duration;
+
+use tokio::net::TcpListener;
+use tokio::runtime::{Builder, Handle, Runtime};
+use tokio::time::{sleep, timeout};
+
+use crate::connection::Entrance;
+use crate::control::Control;
+use crate::event::Event;
+use crate::leg::LINGER;
+use crate::listener;
+
+/// How often a node that ends looks whether its last connections are gone.
+const LOOK: Duration = Duration::from_millis(10);
+
+/// A listening socket and what is behind it.
+pub(crate) type Opened = (std::net::TcpListener, Entrance);
+
+/// Starts `workers` threads (one at least). They end by themselves when the node has drained.
+pub(crate) fn start(
+    control: &Arc<Control>,
+    listeners: Vec<Opened>,
+    workers: usize,
+) -> io::Result<()> {
+    let runtimes: Vec<Runtime> = (0..workers.max(1))
+        .map(|_| Builder::new_current_thread().enable_all().build())
+        .collect::<io::Result<_>>()?;
+    let handles: Vec<Handle> = runtimes
+        .iter()
+        .map(|runtime| runtime.handle().clone())
+        .collect();
+    {
+        let first = &runtimes[0];
+        // Listeners register with the runtime that they are made in.
+        let _inside = first.enter();
+        for (socket, entrance) in listeners {
+            let listener = TcpListener::from_std(socket)?;
+            first.spawn(listener::run(listener, entrance, handles.clone()));
+        }
+        first.spawn(control.clone().run_timers());
+    }
+    let running = Arc::new(Running(control.clone()));
+    for (number, runtime) in runtimes.into_iter().enumerate() {
+        let running = running.clone();
+        thread::Builder::new()
+            .name(format!("telerelay-{number}"))
+            .spawn(move || {
+                runtime.block_on(until_empty(&running.0));
+                drop(runtime);
+                drop(running);
+            })?;
+    }
+    Ok(())
+}
+
+/// Waits for the end of the node, and then a little for connections that are still reading what was sent to them last.
+async fn until_empty(control: &Control) {
+    control.drained().await;
+    let empty = async {
+        while control.counters.connections.get() > 0 {
+            sleep(LOOK).await;
+        }
+    };
+    // Those that are not gone by then are closed with their runtime.
+    let _late = timeout(LINGER, empty).await;
+}
+
+/// Tells the end of the node when the last thread is through.
+struct Running(Arc<Control>);
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.0.told.tell(Event::Stopped);
+    }
+}
