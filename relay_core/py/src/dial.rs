@@ -118,7 +118,8 @@ pub(crate) fn node_addresses(nodes: Vec<Named>) -> Result<Vec<NodeAddress>, Fail
     nodes.into_iter().map(node_address).collect()
 }
 
-fn node_address((name, addresses): Named) -> Result<NodeAddress, Failure> {
+/// Reads a node as Python writes it.
+pub(crate) fn node_address((name, addresses): Named) -> Result<NodeAddress, Failure> {
     let usage = |what: String| Failure::new(Code::Usage, what);
     let parsed = addresses.into_iter().map(|address| {
         telerelay_wire::ids::Address::try_from(address.as_str())

@@ -8,6 +8,7 @@ mod dial;
 mod endpoint;
 mod failure;
 mod log;
+mod node;
 mod queue;
 mod runtime;
 mod text;
@@ -30,6 +31,11 @@ mod _core {
     use super::failure::CoreError;
     #[pymodule_export]
     use super::log::log_to_stderr;
+    #[pymodule_export]
+    use super::node::{
+        AgentGone, AgentReady, ApiConnection, AttemptEnded, Decision, Flagged, Identity, Node,
+        RouteAsked,
+    };
     #[pymodule_export]
     use super::text::{format_attempt_id, format_computer_id, parse_attempt_id, parse_computer_id};
 

@@ -52,6 +52,11 @@ impl<E> Queue<E> {
         self.place(self.lock(), event);
     }
 
+    /// Events that wait.
+    pub(crate) fn len(&self) -> usize {
+        self.lock().len()
+    }
+
     /// Takes up to `limit` events.
     pub(crate) fn take(&self, limit: usize) -> Vec<E> {
         let mut items = self.lock();

@@ -1,4 +1,6 @@
-//! Identifiers as people read them, to bytes and back (PROTOCOL.md §2).
+//! Values as Python has them: identifiers as people read them (PROTOCOL.md §2), bytes of a fixed length, milliseconds.
+use std::time::Duration;
+
 use pyo3::exceptions::PyValueError;
 use pyo3::prelude::*;
 use telerelay_wire::Code;
@@ -41,4 +43,9 @@ pub(crate) fn fixed<const N: usize>(value: &[u8]) -> PyResult<[u8; N]> {
     value
         .try_into()
         .map_err(|_| PyValueError::new_err(format!("{N} bytes expected, {} given", value.len())))
+}
+
+/// Whole milliseconds.
+pub(crate) fn milliseconds(duration: Duration) -> u64 {
+    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
 }

@@ -12,6 +12,41 @@ from collections.abc import Sequence
 from os import PathLike
 from typing import Literal, TypeAlias, final
 
+__all__ = [
+    "ERRORS_TOML",
+    "Agent",
+    "AgentGone",
+    "AgentOffline",
+    "AgentOnline",
+    "AgentReady",
+    "ApiConnection",
+    "AttemptEnded",
+    "Client",
+    "CoreError",
+    "Decision",
+    "Dial",
+    "DoorOpen",
+    "DoorRefused",
+    "Finished",
+    "Flagged",
+    "Identity",
+    "Incoming",
+    "News",
+    "Node",
+    "RouteAsked",
+    "SessionEnded",
+    "SessionOpened",
+    "SessionRules",
+    "StageReached",
+    "Stopped",
+    "__version__",
+    "format_attempt_id",
+    "format_computer_id",
+    "log_to_stderr",
+    "parse_attempt_id",
+    "parse_computer_id",
+]
+
 __version__: str
 ERRORS_TOML: str
 """relay_core/spec/errors.toml, the catalogue of every code (PROTOCOL.md §13)."""

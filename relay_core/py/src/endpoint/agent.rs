@@ -9,13 +9,13 @@ use telerelay_wire::ids::{DeviceId, PathId, Program, Service};
 use telerelay_wire::outer::{self, Welcome};
 use telerelay_wire::{Code, Reason};
 
-use super::event::{SessionEnded, SessionOpened, Stopped, milliseconds};
+use super::event::{SessionEnded, SessionOpened, Stopped};
 use super::{EVENTS, Unstarted, anchor, credentials, usage};
 use crate::dial::{Dial, Named, node_addresses};
 use crate::failure::Failure;
 use crate::queue::Queue;
 use crate::runtime;
-use crate::text::fixed;
+use crate::text::{fixed, milliseconds};
 
 /// The ready connection stands: WELCOME came.
 #[pyclass(frozen, get_all, module = "telerelay_core")]

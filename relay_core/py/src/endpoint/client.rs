@@ -8,12 +8,13 @@ use telerelay_endpoint::{self as endpoint, ClientConfig, ClientEvent, LocalAddre
 use telerelay_wire::Code;
 use telerelay_wire::ids::{Program, Service};
 
-use super::event::{SessionEnded, SessionOpened, Stopped, milliseconds};
+use super::event::{SessionEnded, SessionOpened, Stopped};
 use super::{EVENTS, Unstarted, anchor, credentials, usage};
 use crate::dial::Dial;
 use crate::failure::Failure;
 use crate::queue::Queue;
 use crate::runtime;
+use crate::text::milliseconds;
 
 /// An attempt got to this stage.
 #[pyclass(frozen, get_all, module = "telerelay_core")]

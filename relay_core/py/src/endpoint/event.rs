@@ -2,6 +2,8 @@
 use pyo3::prelude::*;
 use telerelay_endpoint::{Ended, Opened};
 
+use crate::text::milliseconds;
+
 /// A session is open (§8.1).
 #[pyclass(frozen, get_all, module = "telerelay_core")]
 pub(crate) struct SessionOpened {
@@ -61,8 +63,3 @@ impl From<Ended> for SessionEnded {
 /// The handle has ended; no event follows.
 #[pyclass(frozen, module = "telerelay_core")]
 pub(crate) struct Stopped;
-
-/// Whole milliseconds.
-pub(crate) fn milliseconds(duration: std::time::Duration) -> u64 {
-    u64::try_from(duration.as_millis()).unwrap_or(u64::MAX)
-}

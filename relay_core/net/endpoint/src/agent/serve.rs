@@ -43,7 +43,7 @@ pub(super) async fn run(office: &Arc<Office>, leg: Leg, start: PathStart) -> (Pa
         report,
         traffic,
         detail,
-    } = serve(office, leg, &incoming, rules).await;
+    } = Box::pin(serve(office, leg, &incoming, rules)).await;
     (office.sink)(AgentEvent::Ended(Box::new(Ended {
         attempt: incoming.attempt,
         path: Some(incoming.path),

@@ -1,0 +1,212 @@
+//! What a node tells.
+use std::os::fd::{IntoRawFd, RawFd};
+
+use pyo3::prelude::*;
+use telerelay_leg::trust;
+use telerelay_node::{self as node, Event};
+use telerelay_outer::node as machine;
+
+use crate::endpoint::Stopped;
+use crate::text::milliseconds;
+
+/// Who is at the other end of a connection, as its certificate says (§3.1).
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct Identity {
+    organisation: [u8; 32],
+    device: [u8; 32],
+    role: &'static str,
+    computer: Option<String>,
+}
+
+impl From<trust::Identity> for Identity {
+    fn from(identity: trust::Identity) -> Self {
+        Self {
+            organisation: identity.organisation.0,
+            device: identity.device.0,
+            role: identity.role.as_str(),
+            computer: identity.computer.map(|computer| computer.to_string()),
+        }
+    }
+}
+
+/// A device's ready connection stands (told again after each path).
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct AgentReady {
+    organisation: [u8; 32],
+    device: [u8; 32],
+    computer: String,
+    program: String,
+    address: String,
+}
+
+impl From<machine::AgentReady> for AgentReady {
+    fn from(ready: machine::AgentReady) -> Self {
+        Self {
+            organisation: ready.organisation.0,
+            device: ready.device.0,
+            computer: ready.computer.to_string(),
+            program: ready.program.to_string(),
+            address: ready.address.to_string(),
+        }
+    }
+}
+
+/// A device has no ready connection any more, for whatever reason.
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct AgentGone {
+    organisation: [u8; 32],
+    device: [u8; 32],
+}
+
+/// One CONNECT waits for `Node.decide` (§5.3).
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct RouteAsked {
+    ticket: u64,
+    attempt: String,
+    path: [u8; 16],
+    organisation: [u8; 32],
+    client: [u8; 32],
+    address: String,
+    program: String,
+    computer: String,
+    service: &'static str,
+    resume: Option<([u8; 16], u32)>,
+}
+
+impl From<machine::RouteRequest> for RouteAsked {
+    fn from(request: machine::RouteRequest) -> Self {
+        Self {
+            ticket: request.ticket.0,
+            attempt: request.attempt.to_string(),
+            path: request.path.0,
+            organisation: request.organisation.0,
+            client: request.client.0,
+            address: request.address.to_string(),
+            program: request.program.to_string(),
+            computer: request.computer.to_string(),
+            service: request.service.as_str(),
+            resume: request
+                .resume
+                .map(|resume| (resume.session.0, resume.generation)),
+        }
+    }
+}
+
+/// The one terminal event of an attempt (§5.6, §14).
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct AttemptEnded {
+    ticket: u64,
+    attempt: String,
+    routed: bool,
+    path: [u8; 16],
+    organisation: [u8; 32],
+    client: [u8; 32],
+    agent: Option<[u8; 32]>,
+    address: String,
+    computer: String,
+    service: &'static str,
+    path_kind: &'static str,
+    code: String,
+    stage: &'static str,
+    duration_ms: u64,
+    bytes_to_client: u64,
+    bytes_to_agent: u64,
+    session: Option<[u8; 16]>,
+    notices: Vec<[u8; 32]>,
+}
+
+impl From<machine::Terminal> for AttemptEnded {
+    fn from(terminal: machine::Terminal) -> Self {
+        Self {
+            ticket: terminal.ticket.0,
+            attempt: terminal.attempt.to_string(),
+            routed: terminal.routed,
+            path: terminal.path.0,
+            organisation: terminal.organisation.0,
+            client: terminal.client.0,
+            agent: terminal.agent.map(|agent| agent.0),
+            address: terminal.address.to_string(),
+            computer: terminal.computer.to_string(),
+            service: terminal.service.as_str(),
+            path_kind: terminal
+                .path_kind
+                .map_or("none", telerelay_outer::PathKind::as_str),
+            code: terminal.code.to_string(),
+            stage: terminal.stage.as_str(),
+            duration_ms: milliseconds(terminal.duration),
+            bytes_to_client: terminal.traffic.to_client,
+            bytes_to_agent: terminal.traffic.to_agent,
+            session: terminal.session.map(|session| session.0),
+            notices: terminal
+                .notices
+                .into_iter()
+                .map(|notice| notice.0)
+                .collect(),
+        }
+    }
+}
+
+/// A connection with ALPN http/1.1: `fd` is a stream socket with the plaintext, owned by the receiver (§11).
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct ApiConnection {
+    fd: RawFd,
+    identity: Option<Py<Identity>>,
+    address: String,
+}
+
+impl ApiConnection {
+    fn new(py: Python<'_>, connection: node::ApiConnection) -> PyResult<Self> {
+        let identity = connection
+            .identity
+            .map(|identity| Py::new(py, Identity::from(identity)))
+            .transpose()?;
+        Ok(Self {
+            fd: connection.stream.into_raw_fd(),
+            identity,
+            address: connection.address.to_string(),
+        })
+    }
+}
+
+/// Something that an administrator should look at (§5.8).
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct Flagged {
+    organisation: [u8; 32],
+    device: [u8; 32],
+    code: &'static str,
+}
+
+/// The event as Python sees it.
+pub(crate) fn told(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
+    Ok(match event {
+        Event::AgentReady(ready) => Py::new(py, AgentReady::from(*ready))?.into_any(),
+        Event::AgentGone {
+            organisation,
+            device,
+        } => Py::new(
+            py,
+            AgentGone {
+                organisation: organisation.0,
+                device: device.0,
+            },
+        )?
+        .into_any(),
+        Event::RouteAsked(request) => Py::new(py, RouteAsked::from(*request))?.into_any(),
+        Event::AttemptEnded(terminal) => Py::new(py, AttemptEnded::from(*terminal))?.into_any(),
+        Event::Api(connection) => Py::new(py, ApiConnection::new(py, *connection)?)?.into_any(),
+        Event::Flagged {
+            organisation,
+            device,
+            code,
+        } => Py::new(
+            py,
+            Flagged {
+                organisation: organisation.0,
+                device: device.0,
+                code: code.as_str(),
+            },
+        )?
+        .into_any(),
+        Event::Stopped => Py::new(py, Stopped)?.into_any(),
+    })
+}

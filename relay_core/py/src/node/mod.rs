@@ -1,0 +1,265 @@
+//! A relay node's data plane as Python sees it: told by calls, telling by events.
+mod event;
+
+pub(crate) use event::{
+    AgentGone, AgentReady, ApiConnection, AttemptEnded, Flagged, Identity, RouteAsked,
+};
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::net::SocketAddr;
+use std::os::fd::RawFd;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration;
+
+use pyo3::exceptions::PyValueError;
+use pyo3::prelude::*;
+use telerelay_leg::credentials::Credentials;
+use telerelay_leg::trust::Anchor;
+use telerelay_node::{self as node, AttemptTicket, Event, Scope, Side, Standing, Told};
+use telerelay_wire::bounded::{Octets, Text};
+use telerelay_wire::ids::{DeviceId, OrganisationId};
+use telerelay_wire::outer::News;
+use telerelay_wire::{Code, Reason};
+
+use crate::dial::{Named, node_address};
+use crate::failure::Failure;
+use crate::queue::Queue;
+use crate::text::fixed;
+
+/// The answer to `RouteAsked` (§5.3).
+#[pyclass(frozen, module = "telerelay_core")]
+pub(crate) struct Decision(node::Decision);
+
+#[pymethods]
+impl Decision {
+    #[staticmethod]
+    fn deny(code: &str) -> Result<Self, Failure> {
+        Ok(Self(node::Decision::Deny(reason(code)?)))
+    }
+
+    #[staticmethod]
+    fn here(agent: &[u8]) -> PyResult<Self> {
+        Ok(Self(node::Decision::Here(DeviceId(fixed(agent)?))))
+    }
+
+    #[staticmethod]
+    fn redirect(node: Named) -> Result<Self, Failure> {
+        Ok(Self(node::Decision::Redirect(node_address(node)?)))
+    }
+
+    #[staticmethod]
+    fn later(seconds: u32) -> Self {
+        Self(node::Decision::Later(seconds))
+    }
+}
+
+/// The core tells; Python takes when it can. The node itself keeps the number of events bounded.
+struct Post(Queue<Event>);
+
+impl Told for Post {
+    fn tell(&self, event: Event) {
+        self.0.close(event);
+    }
+
+    fn waiting(&self) -> usize {
+        self.0.len()
+    }
+}
+
+/// The relay node's data plane: listeners, admission, pairing, wrapped paths (PROTOCOL.md §1, §3.4, §5).
+#[pyclass(frozen, module = "telerelay_core")]
+pub(crate) struct Node {
+    post: Arc<Post>,
+    node: node::Node,
+}
+
+#[pymethods]
+impl Node {
+    /// `chain`: node certificate and cluster CA, PEM.
+    #[new]
+    #[pyo3(signature = (*, name, listeners, chain, key, workers=1, return_window_s=5, banner=None))]
+    fn new(
+        name: &str,
+        listeners: Vec<(String, String)>,
+        chain: PathBuf,
+        key: PathBuf,
+        workers: usize,
+        return_window_s: u16,
+        banner: Option<&str>,
+    ) -> Result<Self, Failure> {
+        let credentials =
+            Credentials::read(&chain, &key).map_err(|error| Failure::new(error.code(), error))?;
+        let config = node::Config {
+            name: name.parse().map_err(usage)?,
+            listeners: listeners
+                .into_iter()
+                .map(listener)
+                .collect::<Result<_, _>>()?,
+            credentials,
+            workers,
+            return_window: return_window_s,
+            banner: banner.map(Text::try_from).transpose().map_err(usage)?,
+        };
+        // Every event has its place already: the node counts them before it lets somebody in.
+        let queue = Queue::new(usize::MAX).map_err(|error| Failure::new(Code::Machine, error))?;
+        let post = Arc::new(Post(queue));
+        let node = node::Node::new(config, post.clone())
+            .map_err(|error| Failure::new(Code::Certificate, error))?;
+        Ok(Self { post, node })
+    }
+
+    /// Listen; the bound addresses in the order of `listeners`.
+    fn start(&self) -> Result<Vec<String>, Failure> {
+        let bound = self
+            .node
+            .start()
+            .map_err(|error| Failure::new(error.code(), error))?;
+        Ok(bound.iter().map(ToString::to_string).collect())
+    }
+
+    fn event_fd(&self) -> RawFd {
+        self.post.0.descriptor()
+    }
+
+    #[pyo3(signature = (limit=256))]
+    fn events(&self, py: Python<'_>, limit: usize) -> PyResult<Vec<Py<PyAny>>> {
+        let taken = self.post.0.take(limit).into_iter();
+        // A question whose client has left meanwhile is not worth an answer.
+        let wanted = taken.filter(|event| match event {
+            Event::RouteAsked(request) => self.node.is_asked(request.ticket),
+            _ => true,
+        });
+        wanted.map(|event| event::told(py, event)).collect()
+    }
+
+    /// Replace what HELLO is admitted by.
+    #[pyo3(signature = (*, organisations, revoked, nodes_version))]
+    fn set_snapshot(
+        &self,
+        py: Python<'_>,
+        organisations: Vec<(Vec<u8>, bool)>,
+        revoked: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
+        nodes_version: u64,
+    ) -> PyResult<()> {
+        let organisations: Vec<(Anchor, Standing)> = organisations
+            .into_iter()
+            .map(organisation)
+            .collect::<Result<_, _>>()?;
+        let mut devices = BTreeSet::new();
+        for (organisation, revoked) in &revoked {
+            let organisation = OrganisationId(fixed(organisation)?);
+            for device in revoked {
+                devices.insert((organisation, DeviceId(fixed(device)?)));
+            }
+        }
+        py.detach(|| {
+            self.node
+                .set_snapshot(organisations, devices, nodes_version);
+        });
+        Ok(())
+    }
+
+    /// Answer `RouteAsked`.
+    fn decide(&self, ticket: u64, decision: &Decision) {
+        self.node.decide(AttemptTicket(ticket), decision.0.clone());
+    }
+
+    /// The START records of these tickets are durable, or could not be written.
+    #[pyo3(signature = (tickets, code=None))]
+    fn recorded(&self, tickets: Vec<u64>, code: Option<&str>) -> Result<(), Failure> {
+        let written = match code {
+            None => Ok(()),
+            Some(code) => Err(code.parse::<Code>().map_err(usage)?),
+        };
+        let tickets: Vec<_> = tickets.into_iter().map(AttemptTicket).collect();
+        self.node.recorded(&tickets, written);
+        Ok(())
+    }
+
+    /// Send NEWS on the device's ready connection.
+    #[pyo3(signature = (organisation, device, kind, version, document=None))]
+    fn news(
+        &self,
+        organisation: &[u8],
+        device: &[u8],
+        kind: &str,
+        version: u64,
+        document: Option<&[u8]>,
+    ) -> PyResult<()> {
+        let document = document.map(Octets::try_from).transpose();
+        let news = News {
+            kind: kind.parse().map_err(usage)?,
+            version,
+            document: document.map_err(|error| PyValueError::new_err(error.to_string()))?,
+        };
+        self.node.news(scope(organisation, Some(device))?, &news);
+        Ok(())
+    }
+
+    /// End every path of the device, or of the organisation. How many were found.
+    fn cut(&self, organisation: &[u8], device: Option<&[u8]>, code: &str) -> PyResult<usize> {
+        let code: Code = code.parse().map_err(usage)?;
+        Ok(self.node.cut(scope(organisation, device)?, code))
+    }
+
+    /// Take nothing new, let sessions go on for `grace_s`, cut them, close.
+    fn stop(&self, grace_s: f64) -> PyResult<()> {
+        let grace = Duration::try_from_secs_f64(grace_s);
+        self.node
+            .stop(grace.map_err(|error| PyValueError::new_err(error.to_string()))?);
+        Ok(())
+    }
+
+    /// A snapshot of the core's counters and gauges, by name.
+    fn statistics(&self) -> BTreeMap<String, u64> {
+        self.node.statistics().into_iter().collect()
+    }
+}
+
+fn listener((address, side): (String, String)) -> Result<(SocketAddr, Side), Failure> {
+    let side = match side.as_str() {
+        "inside" => Side::Inside,
+        "outside" => Side::Outside,
+        "both" => Side::Both,
+        other => {
+            return Err(usage(format!(
+                "'{other}' is not a side: inside, outside or both"
+            )));
+        }
+    };
+    Ok((
+        address
+            .parse()
+            .map_err(|error| usage(format!("{address}: {error}")))?,
+        side,
+    ))
+}
+
+fn organisation((root, suspended): (Vec<u8>, bool)) -> Result<(Anchor, Standing), Failure> {
+    let anchor = Anchor::from_der(&root).map_err(|error| Failure::new(Code::Certificate, error))?;
+    Ok((
+        anchor,
+        if suspended {
+            Standing::Suspended
+        } else {
+            Standing::Admitted
+        },
+    ))
+}
+
+fn scope(organisation: &[u8], device: Option<&[u8]>) -> PyResult<Scope> {
+    let organisation = OrganisationId(fixed(organisation)?);
+    Ok(match device {
+        Some(device) => Scope::Device(organisation, DeviceId(fixed(device)?)),
+        None => Scope::Organisation(organisation),
+    })
+}
+
+fn reason(code: &str) -> Result<Reason, Failure> {
+    code.parse().map_err(usage)
+}
+
+fn usage(error: impl ToString) -> Failure {
+    Failure::new(Code::Usage, error)
+}
