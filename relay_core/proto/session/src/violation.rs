@@ -43,9 +43,6 @@ pub enum Violation {
         /// The offset behind the last byte of DATA.
         end: u64,
     },
-    /// Offset and length of DATA do not fit 64 bits.
-    #[error("DATA ends beyond 64 bits")]
-    OffsetOverflow,
     /// A second FIN names another offset.
     #[error("FIN at {offset} after FIN at {before}")]
     FinMoved {
