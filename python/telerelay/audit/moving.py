@@ -11,7 +11,7 @@ from sqlalchemy import delete, func, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from telerelay.audit.records import end_by_crash
-from telerelay.audit.spool import GROUP_ROWS, Spool
+from telerelay.audit.spool import Spool
 from telerelay.audit.spool_files import Line, left_files, read_left, read_lines, remove
 from telerelay.store.engine import Store
 from telerelay.store.tables import AuditRecord, OpenAttempt
@@ -60,9 +60,7 @@ class Mover:
         async with self._store.reading() as session:
             query = select(OpenAttempt).where(OpenAttempt.node == self._node).order_by(OpenAttempt.path)
             lost = (await session.scalars(query)).all()
-        for begin in range(0, len(lost), GROUP_ROWS):
-            group = lost[begin : begin + GROUP_ROWS]
-            await spool.write([end_by_crash(attempt=row.attempt, path=row.path) for row in group])
+        await spool.write([end_by_crash(attempt=row.attempt, path=row.path) for row in lost])
         return len(lost)
 
     async def follow(self, spool: Spool) -> None:

@@ -90,14 +90,16 @@ class Spool:
 
         Raises TelerelayError(AUDIT_UNAVAILABLE).
         """
-        outcomes: list[asyncio.Future[str | None]] = []
-        for record in records:
-            outcome: asyncio.Future[str | None] = self._loop.create_future()
-            outcomes.append(outcome)
-            self._append(_Waiting(record, _now_ms(), _settle(outcome), keep=False))
-        codes = [code for code in await asyncio.gather(*outcomes) if code is not None]
-        if codes:
-            raise TelerelayError(codes[0], "the record of this change cannot be written")
+        # In portions, so that a change of many records leaves room for those of sessions.
+        for begin in range(0, len(records), WAITING_MAXIMUM // 10):
+            outcomes: list[asyncio.Future[str | None]] = []
+            for record in records[begin : begin + WAITING_MAXIMUM // 10]:
+                outcome: asyncio.Future[str | None] = self._loop.create_future()
+                outcomes.append(outcome)
+                self._append(_Waiting(record, _now_ms(), _settle(outcome), keep=False))
+            codes = [code for code in await asyncio.gather(*outcomes) if code is not None]
+            if codes:
+                raise TelerelayError(codes[0], "the record of this change cannot be written")
 
     def unmoved(self) -> list[SpoolFile]:
         """The files, oldest first, each with its durable length; all but the last are finished."""

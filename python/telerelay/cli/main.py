@@ -28,6 +28,19 @@ class Group:
 PROGRAM = Group(
     "Relay node, and the commands of operators, organisations and auditors.",
     {
+        "serve": "Run a relay node.",
+        "node": Group(
+            "The operator of a node: which organisations may use it.",
+            {
+                "admit": "Let an organisation use this cluster.",
+                "list": "Show the admitted organisations.",
+                "suspend": "Stop an organisation's use of this cluster at once.",
+            },
+        ),
+        "config": Group(
+            "The node's settings.",
+            {"show": "Show every setting, its value and where it comes from."},
+        ),
         "org": Group(
             "An organisation's administrator: keys, invites, who may reach which computer.",
             {

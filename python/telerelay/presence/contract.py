@@ -7,6 +7,9 @@ from typing import Protocol
 class Presence(Protocol):
     """Which agent devices (IDs of 32 bytes) have a ready connection in this cluster."""
 
+    def __len__(self) -> int:
+        """How many have one, as far as this node knows."""
+
     def ready(self, device: bytes) -> None:
         """The device has a ready connection; told again, nothing changes."""
 

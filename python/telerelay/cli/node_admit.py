@@ -1,0 +1,45 @@
+"""`telerelay node admit`: let an organisation use this cluster."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telerelay.cli.node_options import ConfigOption, DataOption, open_control
+from telerelay_endpoint.console import Console, JsonOption, LangOption
+
+
+def node_admit(
+    root: Annotated[
+        Path,
+        typer.Argument(
+            metavar="ROOT.pem", exists=True, dir_okay=False, help="The organisation's root certificate."
+        ),
+    ],
+    config: ConfigOption = None,
+    data: DataOption = None,
+    json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    """Let an organisation use this cluster, or lift its suspension. Prints what its administrator joins with.
+
+    The line holds no secret. Compare the organisation ID with its administrator, by another way than the
+    file came.
+
+    Examples:
+
+      telerelay node admit kitamachi-root.pem
+
+      telerelay node admit kitamachi-root.pem --json | jq -r .cluster_line
+    """
+    console = Console(json=json, lang=lang)
+    with open_control(config, data) as control:
+        organisation, new, line = control.admit(root.read_bytes())
+    shown = organisation.hex()
+    console.note(
+        f"organisation {shown} {'is admitted' if new else 'was admitted already'}; "
+        "its administrator goes on with: telerelay org join LINE",
+        f"組織 {shown} を{'登録しました' if new else '登録済みです'}。"
+        "次に、組織の管理者が実行します: telerelay org join LINE",
+    )
+    console.data("node-admit", {"organisation": shown, "new": new, "cluster_line": line}, line)

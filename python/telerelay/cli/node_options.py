@@ -1,0 +1,36 @@
+"""What the operator's commands have in common: which settings, and so which data folder and socket."""
+
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from telerelay.node.control import NodeControl
+from telerelay.node.data_folder import DataFolder
+from telerelay.node.settings import CONFIG_VARIABLE, PREFIX, PROGRAM, load
+from telerelay_endpoint import places
+
+ConfigOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--config",
+        envvar=CONFIG_VARIABLE,
+        metavar="FILE",
+        help="The node's settings, TOML.",
+        show_default=str(places.settings_file(PROGRAM)),
+    ),
+]
+DataOption = Annotated[
+    Path | None,
+    typer.Option(
+        "--data",
+        metavar="DIR",
+        help=f"The node's data folder (also {PREFIX}DATA, or `data` in the settings).",
+        show_default=str(places.data_folder(PROGRAM)),
+    ),
+]
+
+
+def open_control(config: Path | None, data: Path | None) -> NodeControl:
+    """The running node's control socket. Raises TelerelayError(USAGE)."""
+    return NodeControl(DataFolder(load(config, {"data": data}).settings.data).control)

@@ -1,0 +1,110 @@
+"""Which organisations this cluster admits: the operator's acts, and what the data plane admits HELLO by."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from cryptography import x509
+from sqlalchemy import func, select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from telerelay.store.tables import Device, NodeList, Organisation, RevokedDevice
+from telerelay_endpoint.certificates import (
+    CertificateRefusedError,
+    encode_certificate,
+    organisation_id,
+    parse_chain,
+    verify_root,
+)
+from telerelay_endpoint.errors import TelerelayError
+
+
+@dataclass(frozen=True)
+class Admitted:
+    """An organisation as the operator sees it. Times are Unix seconds; `name` is for people only."""
+
+    organisation: bytes
+    name: str
+    admitted: int
+    suspended: int | None
+    devices: int
+
+
+@dataclass(frozen=True)
+class Admission:
+    """What `Node.set_snapshot` takes: (root, suspended), and for each organisation its revoked devices."""
+
+    organisations: Sequence[tuple[bytes, bool]]
+    revoked: Sequence[tuple[bytes, Sequence[bytes]]]
+    nodes_version: int
+
+
+def read_root(pem: bytes) -> x509.Certificate:
+    """An organisation's root from PEM. Raises TelerelayError(REQUEST)."""
+    try:
+        chain = parse_chain(pem)
+        if len(chain) != 1:
+            raise CertificateRefusedError(f"there are {len(chain)} certificates in it; the root stands alone")
+        verify_root(chain[0])
+    except CertificateRefusedError as error:
+        raise TelerelayError("REQUEST", f"no organisation's root: {error}") from error
+    return chain[0]
+
+
+async def admit(session: AsyncSession, root: x509.Certificate, now: int) -> bool:
+    """Admit the organisation, or lift its suspension; whether that changed anything."""
+    organisation = organisation_id(root)
+    row = await session.get(Organisation, organisation, with_for_update=True)
+    if row is None:
+        session.add(Organisation(id=organisation, root=encode_certificate(root), admitted=now, version=0))
+        return True
+    if row.suspended is None:
+        return False
+    row.suspended = None
+    row.version += 1
+    return True
+
+
+async def suspend(session: AsyncSession, organisation: bytes, now: int) -> bool:
+    """Suspend the organisation; whether that changed anything. Raises TelerelayError(REQUEST)."""
+    row = await session.get(Organisation, organisation, with_for_update=True)
+    if row is None:
+        raise TelerelayError("REQUEST", f"organisation {organisation.hex()} is not admitted")
+    if row.suspended is not None:
+        return False
+    row.suspended = now
+    row.version += 1
+    return True
+
+
+async def admitted(session: AsyncSession) -> list[Admitted]:
+    """Every organisation, in the order in which they were admitted."""
+    devices = dict(
+        (await session.execute(select(Device.organisation, func.count()).group_by(Device.organisation)))
+        .tuples()
+        .all()
+    )
+    rows = await session.scalars(select(Organisation).order_by(Organisation.admitted, Organisation.id))
+    return [
+        Admitted(row.id, _name(row.root), row.admitted, row.suspended, devices.get(row.id, 0)) for row in rows
+    ]
+
+
+async def admission(session: AsyncSession) -> Admission:
+    """What the data plane needs to know, of all organisations."""
+    organisations = await session.execute(select(Organisation.root, Organisation.suspended))
+    revoked: dict[bytes, list[bytes]] = {}
+    for organisation, device in await session.execute(
+        select(RevokedDevice.organisation, RevokedDevice.device)
+    ):
+        revoked.setdefault(organisation, []).append(device)
+    nodes = await session.scalar(select(NodeList.version))
+    return Admission(
+        [(root, suspended is not None) for root, suspended in organisations],
+        list(revoked.items()),
+        nodes or 0,
+    )
+
+
+def _name(root: bytes) -> str:
+    names = x509.load_der_x509_certificate(root).subject.get_attributes_for_oid(x509.NameOID.COMMON_NAME)
+    return str(names[0].value) if names else ""

@@ -1,0 +1,112 @@
+"""How a request fails: every refusal has its code, its sentence in both languages and a fitting status."""
+
+import time
+from collections.abc import Mapping
+from http import HTTPStatus
+from typing import Any, Final
+
+import structlog
+from fastapi import FastAPI, Request
+from fastapi.exceptions import RequestValidationError
+from fastapi.responses import JSONResponse
+from starlette.exceptions import HTTPException
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from telerelay.node.api.fields import Body, Number
+from telerelay_endpoint.errors import TelerelayError
+
+_STATUS: Final[Mapping[str, HTTPStatus]] = {
+    "REQUEST": HTTPStatus.BAD_REQUEST,
+    "INVITE": HTTPStatus.FORBIDDEN,
+    "ID_TAKEN": HTTPStatus.CONFLICT,
+    "DOCUMENT": HTTPStatus.UNPROCESSABLE_CONTENT
+    if hasattr(HTTPStatus, "UNPROCESSABLE_CONTENT")
+    else HTTPStatus.UNPROCESSABLE_ENTITY,
+    "POLICY_STALE": HTTPStatus.CONFLICT,
+    "SUSPENDED": HTTPStatus.FORBIDDEN,
+    "REVOKED": HTTPStatus.FORBIDDEN,
+    "STORE": HTTPStatus.SERVICE_UNAVAILABLE,
+    "AUDIT_UNAVAILABLE": HTTPStatus.SERVICE_UNAVAILABLE,
+    "TRY_LATER": HTTPStatus.SERVICE_UNAVAILABLE,
+    "INTERNAL": HTTPStatus.INTERNAL_SERVER_ERROR,
+}
+_RETRY_S: Final[Mapping[str, int | None]] = {"never": None, "now": 0, "after": 5}
+"""Seconds; what a caller is told where the error itself names none."""
+
+
+class Sentence(Body):
+    """What happened, for a person."""
+
+    en: str
+    ja: str
+
+
+class Failure(Body):
+    """The body of every answer that is not a success. `retry` in seconds: null = do not, 0 = now."""
+
+    code: str
+    sentence: Sentence
+    retry: Number | None
+    server_time: Number
+    detail: str
+
+
+def answer(error: TelerelayError, status: int | None = None) -> JSONResponse:
+    """The answer that tells of `error`."""
+    retry = error.retry_after_s if error.retry_after_s is not None else _RETRY_S[error.retry]
+    failure = Failure(
+        code=error.code,
+        sentence=Sentence(en=error.sentence("en"), ja=error.sentence("ja")),
+        retry=retry,
+        server_time=int(time.time()),
+        detail=error.detail,
+    )
+    fallback = HTTPStatus.BAD_REQUEST if error.who in ("local", "remote") else HTTPStatus.SERVICE_UNAVAILABLE
+    return JSONResponse(failure.model_dump(), status or _STATUS.get(error.code, fallback))
+
+
+def register(app: FastAPI) -> None:
+    """Let `app` answer every failure in this form."""
+
+    @app.exception_handler(TelerelayError)
+    async def _named(_request: Request, error: TelerelayError) -> JSONResponse:
+        return answer(error, getattr(error, "status", None))
+
+    @app.exception_handler(RequestValidationError)
+    async def _unreadable(_request: Request, error: RequestValidationError) -> JSONResponse:
+        first = error.errors()[0]
+        where = ".".join(str(part) for part in first["loc"])
+        return answer(TelerelayError("REQUEST", f"{where}: {first['msg'].removeprefix('Value error, ')}"))
+
+    @app.exception_handler(HTTPException)
+    async def _unknown(_request: Request, error: HTTPException) -> JSONResponse:
+        return answer(TelerelayError("REQUEST", error.detail), error.status_code)
+
+
+class Contained:
+    """Whatever breaks inside a request ends that request: logged, answered `INTERNAL`, the node stays."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._app = app
+        self._log = structlog.get_logger("api")
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """One request."""
+        begun = False
+
+        async def watched(message: Message) -> None:
+            nonlocal begun
+            begun = begun or message["type"] == "http.response.start"
+            await send(message)
+
+        try:
+            await self._app(scope, receive, watched)
+        except Exception as error:
+            self._log.exception("a request failed", method=scope.get("method"))
+            if begun:
+                raise
+            await answer(TelerelayError("INTERNAL", type(error).__name__))(scope, receive, send)
+
+
+Responses = dict[int | str, dict[str, Any]]
+FAILURES: Final[Responses] = {"default": {"model": Failure, "description": "The failure, by its code"}}

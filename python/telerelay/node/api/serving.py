@@ -1,0 +1,81 @@
+"""Connections of the API: uvicorn's protocol over what the core decrypted, or the operator's socket."""
+
+import asyncio
+import os
+import socket
+from pathlib import Path
+from typing import Any, Final
+
+from starlette.types import ASGIApp
+from uvicorn.config import Config
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.server import ServerState
+
+from telerelay.node.core import Identity
+
+KEEP_ALIVE_S: Final = 30
+"""An idle connection holds one of 256 places; a keeper's next long poll comes at once."""
+_PRIVATE_UMASK: Final = 0o177
+
+
+class Connections:
+    """The open connections of one application."""
+
+    def __init__(self, app: ASGIApp) -> None:
+        self._config = Config(
+            app=app,
+            http=HttpToolsProtocol,
+            ws="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            proxy_headers=False,
+            server_header=False,
+            timeout_keep_alive=KEEP_ALIVE_S,
+        )
+        self._config.load()
+        self._state = ServerState()
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    def accept(self, descriptor: int, identity: Identity | None, address: str) -> None:
+        """Serve a stream socket that carries plaintext; it is owned from here."""
+        connection = socket.socket(fileno=descriptor)
+        connection.settimeout(0)
+        task = asyncio.create_task(self._serve(connection, {"identity": identity, "address": address}))
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def listen(self, path: Path) -> asyncio.Server:
+        """Serve the operator on a Unix socket of mode 0600. Raises OSError."""
+        await asyncio.to_thread(path.unlink, missing_ok=True)  # a crash leaves it
+        loop = asyncio.get_running_loop()
+        umask = os.umask(_PRIVATE_UMASK)
+        try:
+            return await loop.create_unix_server(
+                lambda: self._protocol({"identity": None, "address": "operator"}), str(path)
+            )
+        finally:
+            os.umask(umask)
+
+    async def close(self, timeout_s: float) -> None:
+        """Finish the requests that run, for `timeout_s` at most, and close."""
+        for connection in list(self._state.connections):
+            connection.shutdown()
+        try:
+            async with asyncio.timeout(timeout_s):
+                while self._state.tasks:
+                    await asyncio.wait(self._state.tasks)
+        except TimeoutError:
+            for task in list(self._state.tasks):
+                task.cancel()
+
+    async def _serve(self, connection: socket.socket, state: dict[str, Any]) -> None:
+        loop = asyncio.get_running_loop()
+        try:
+            await loop.connect_accepted_socket(lambda: self._protocol(state), connection)
+        except OSError:
+            # The other end went before we began; there is nobody left to tell.
+            connection.close()
+
+    def _protocol(self, state: dict[str, Any]) -> HttpToolsProtocol:
+        return HttpToolsProtocol(self._config, self._state, state)

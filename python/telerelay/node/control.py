@@ -1,0 +1,106 @@
+"""The operator's side of DATA/control.sock: what the `node` commands ask of the running node (§11)."""
+
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Final, Self
+
+import httpx
+
+from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.json_fields import Fields, each
+from telerelay_endpoint.lines import to_base64url
+
+TIMEOUT_S: Final = 30
+"""A change waits for a record that is durable; a disk that needs longer is broken."""
+PREFIX_MINIMUM: Final = 6
+"""Hex digits that name an organisation: fewer would fit two of some thousand by chance."""
+
+
+@dataclass(frozen=True)
+class Organisation:
+    """An admitted organisation. Times are Unix seconds; `name` is what its root calls itself."""
+
+    organisation: bytes
+    name: str
+    admitted: int
+    suspended: int | None
+    devices: int
+
+
+class NodeControl:
+    """A conversation with the node that runs on a data folder. Every method raises TelerelayError."""
+
+    def __init__(self, control: Path) -> None:
+        self._control = control
+        transport = httpx.HTTPTransport(uds=str(control))
+        self._client = httpx.Client(
+            transport=transport, base_url="http://node", timeout=TIMEOUT_S, trust_env=False
+        )
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._client.close()
+
+    def admit(self, pem: bytes) -> tuple[bytes, bool, str]:
+        """Admit an organisation by its root.
+
+        Its ID (32 bytes), whether that changed anything, and the cluster line.
+        """
+        body = Fields(self._ask("POST", "/v1/node/organisations", content=pem))
+        return body.binary("organisation", 32), body.boolean("new"), body.text("cluster_line")
+
+    def organisations(self) -> list[Organisation]:
+        """Every admitted organisation, oldest first."""
+        return [
+            Organisation(
+                item.binary("organisation", 32),
+                item.text("name"),
+                item.number("admitted"),
+                item.optional("suspended", item.number),
+                item.number("devices"),
+            )
+            for item in each(self._ask("GET", "/v1/node/organisations"))
+        ]
+
+    def find(self, typed: str) -> Organisation:
+        """The organisation whose ID begins with `typed` (hex). Raises TelerelayError(USAGE)."""
+        typed = typed.lower()
+        if len(typed) < PREFIX_MINIMUM:
+            raise TelerelayError(
+                "USAGE", f"{typed!r} is too short: {PREFIX_MINIMUM} hex digits name an organisation"
+            )
+        found = [row for row in self.organisations() if row.organisation.hex().startswith(typed)]
+        if len(found) != 1:
+            how_many = "no" if not found else str(len(found))
+            raise TelerelayError("USAGE", f"{how_many} organisation has an ID that begins with {typed!r}")
+        return found[0]
+
+    def suspend(self, organisation: bytes, reason: str) -> None:
+        """Suspend an organisation (ID of 32 bytes) and end its sessions."""
+        path = f"/v1/node/organisations/{to_base64url(organisation)}/suspend"
+        self._ask("POST", path, json={"reason": reason})
+
+    def statistics(self) -> dict[str, int]:
+        """The node's counters and gauges."""
+        counted: dict[str, int] = self._ask("GET", "/v1/node")["statistics"]
+        return counted
+
+    def _ask(self, method: str, path: str, **body: Any) -> Any:
+        try:
+            response = self._client.request(method, path, **body)
+            answer = response.json()
+        except (httpx.TransportError, ValueError) as error:
+            raise TelerelayError("UNREACHABLE", f"no node answers at {self._control}: {error}") from error
+        if response.is_success:
+            return answer
+        failure = Fields(answer)
+        raise TelerelayError(
+            failure.text("code"),
+            failure.text("detail"),
+            retry_after_s=failure.optional("retry", failure.number),
+        )

@@ -1,0 +1,104 @@
+"""What the node writes down about devices as they come and go, and what it tells agents that just came.
+
+Both go to and from SQL in batches, behind the events: a morning's thousands cost some hundred statements.
+"""
+
+import asyncio
+import time
+from itertools import islice
+from typing import Final
+
+import structlog
+from sqlalchemy import bindparam, update
+
+from telerelay.documents.news import news_for
+from telerelay.node.core import NEWS_NAMES, DataPlane
+from telerelay.store.engine import Store
+from telerelay.store.tables import Device
+from telerelay_endpoint.errors import TelerelayError
+
+NEWCOMERS: Final = 256
+"""Agents told in one look-up; its parameters stay far below what SQL engines take."""
+SEEN_S: Final = 5.0
+"""How long sightings are gathered: 'last seen' is read by people."""
+RETRY_S: Final = 2.0
+"""Pause after the database refused."""
+
+
+class Registry:
+    """Two tasks: one tells newcomers, one writes sightings. Both are bounded by the number of devices."""
+
+    def __init__(self, store: Store, data_plane: DataPlane) -> None:
+        self._store = store
+        self._data_plane = data_plane
+        self._log = structlog.get_logger("registry")
+        self._newcomers: dict[tuple[bytes, bytes], bytes] = {}
+        self._came = asyncio.Event()
+        self._seen: dict[tuple[bytes, bytes], int] = {}
+        self._flagged: dict[tuple[bytes, bytes], str] = {}
+
+    def seen(self, organisation: bytes, device: bytes) -> None:
+        """The device was at this node now."""
+        self._seen[(organisation, device)] = int(time.time())
+
+    def flagged(self, organisation: bytes, device: bytes, code: str) -> None:
+        """An administrator should look at the device."""
+        self._flagged[(organisation, device)] = code
+
+    def newcomer(self, organisation: bytes, computer: bytes, device: bytes) -> None:
+        """The agent's ready connection stands: it is told of its documents."""
+        self._newcomers[(organisation, device)] = computer
+        self._came.set()
+
+    async def tell_newcomers(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await self._came.wait()
+            self._came.clear()
+            while batch := list(islice(self._newcomers.items(), NEWCOMERS)):
+                try:
+                    async with self._store.reading() as session:
+                        told = await news_for(
+                            session, [(key[0], computer, key[1]) for key, computer in batch]
+                        )
+                except TelerelayError as error:
+                    self._log.error("agents are not told of their documents", reason=error.detail)
+                    await asyncio.sleep(RETRY_S)
+                    continue
+                for key, _ in batch:
+                    self._newcomers.pop(key, None)
+                for news in told:
+                    self._data_plane.news(
+                        news.organisation, news.device, NEWS_NAMES[news.kind], news.version, news.document
+                    )
+
+    async def write_sightings(self) -> None:
+        """Work until cancelled."""
+        while True:
+            await asyncio.sleep(SEEN_S)
+            try:
+                await self.flush()
+            except TelerelayError as error:
+                self._log.error("sightings are not written", reason=error.detail)
+
+    async def flush(self) -> None:
+        """Write what was gathered. Raises TelerelayError(STORE); it is kept then."""
+        seen, flagged = dict(self._seen), dict(self._flagged)
+        if not seen and not flagged:
+            return
+        mine = (Device.organisation == bindparam("of"), Device.id == bindparam("device"))
+        async with self._store.writing() as session:
+            connection = await session.connection()
+            if seen:
+                await connection.execute(
+                    update(Device).where(*mine).values(last_seen=bindparam("value")),
+                    [{"of": key[0], "device": key[1], "value": value} for key, value in seen.items()],
+                )
+            if flagged:
+                await connection.execute(
+                    update(Device).where(*mine).values(flagged=bindparam("value")),
+                    [{"of": key[0], "device": key[1], "value": value} for key, value in flagged.items()],
+                )
+        # Only what was written: a sighting that came meanwhile is newer.
+        self._seen = {key: value for key, value in self._seen.items() if seen.get(key) != value}
+        self._flagged = {key: value for key, value in self._flagged.items() if flagged.get(key) != value}

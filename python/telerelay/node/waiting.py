@@ -1,0 +1,67 @@
+"""Long polls: a request waits for news of its subject, for a bounded time, and not beyond the node's end."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Hashable
+from typing import Final, TypeVar
+
+WAIT_MAXIMUM_S: Final = 25
+"""PROTOCOL.md §11: below the 30 s after which proxies and firewalls give an idle request up."""
+WAITERS: Final = 8
+"""Requests that wait for one subject: a keeper has two; breaking off and asking again must not pile up."""
+
+_T = TypeVar("_T")
+
+
+class Waiting:
+    """Whoever waits, by subject: an invite, an organisation's requests, its documents."""
+
+    def __init__(self) -> None:
+        self._waiters: dict[Hashable, set[asyncio.Event]] = {}
+        self._stopped = False
+
+    def tell(self, subject: Hashable) -> None:
+        """Something changed: everyone who waits for it looks again."""
+        for event in self._waiters.get(subject, ()):
+            event.set()
+
+    def stop(self) -> None:
+        """The node ends: nobody waits any more."""
+        self._stopped = True
+        for events in self._waiters.values():
+            for event in events:
+                event.set()
+
+    async def until(
+        self,
+        subject: Hashable,
+        look: Callable[[], Awaitable[_T]],
+        found: Callable[[_T], bool],
+        timeout_s: float,
+    ) -> _T:
+        """What `look` sees as soon as `found` holds for it, or when `timeout_s` (at most 25 s) is over.
+
+        Where WAITERS wait already, it is what `look` sees now.
+        """
+        event = asyncio.Event()
+        waiters = self._waiters.setdefault(subject, set())
+        loop = asyncio.get_running_loop()
+        wait_s = min(timeout_s, WAIT_MAXIMUM_S) if len(waiters) < WAITERS else 0
+        deadline = loop.time() + wait_s
+        waiters.add(event)
+        try:
+            while True:
+                # Before looking: what changes while we look sets it again.
+                event.clear()
+                seen = await look()
+                left = deadline - loop.time()
+                if found(seen) or left <= 0 or self._stopped:
+                    return seen
+                try:
+                    async with asyncio.timeout(left):
+                        await event.wait()
+                except TimeoutError:
+                    return seen
+        finally:
+            waiters.discard(event)
+            if not waiters:
+                self._waiters.pop(subject, None)
