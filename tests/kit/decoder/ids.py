@@ -36,7 +36,7 @@ def show_attempt(identity: bytes) -> str:
 
 
 def _values(typed: str, expected: int) -> list[int]:
-    letters = [letter for letter in typed if letter != "-" and not letter.isspace()]
+    letters = [letter for letter in typed if letter != "-" and not _is_space(letter)]
     values = []
     for position, letter in enumerate(letters, start=1):
         plain = letter.upper().translate(CORRECTED) if letter.isascii() else letter
@@ -46,6 +46,11 @@ def _values(typed: str, expected: int) -> list[int]:
     if len(values) != expected:
         raise MistypedError("length", len(values))
     return values
+
+
+def _is_space(letter: str) -> bool:
+    """Unicode's White_Space: Python counts four separators of ASCII too."""
+    return letter.isspace() and letter not in "\x1c\x1d\x1e\x1f"
 
 
 def _digits(number: int, count: int) -> list[int]:

@@ -42,6 +42,11 @@ class _Walker:
         self.position += length
         return self.body[self.position - length : self.position]
 
+    def begins(self, major: int) -> bool:
+        if self.position >= len(self.body):
+            raise BrokenError("truncated")
+        return self.body[self.position] // 32 == major
+
     def major(self) -> int:
         if self.position >= len(self.body):
             raise BrokenError("truncated")
@@ -82,9 +87,9 @@ class _Walker:
         self.pieces.append(Piece(start, self.position, depth, value[major]))
 
     def container(self, depth: int, *, outermost: bool = False) -> None:
-        major, start = self.major(), self.position
-        if outermost and major != MAP:
+        if outermost and not self.begins(MAP):
             raise BrokenError("not_a_map")
+        major, start = self.major(), self.position
         if depth >= DEPTH:
             raise BrokenError("too_deep")
         count, shortest = self.argument()
@@ -97,7 +102,7 @@ class _Walker:
             self.item(depth + 1)
 
     def key(self, depth: int, last: bytes | None, *, unsigned: bool) -> bytes:
-        if unsigned and self.major() != UNSIGNED:
+        if unsigned and not self.begins(UNSIGNED):
             raise BrokenError("key_type")
         start, count = self.position, len(self.pieces)
         self.item(depth)

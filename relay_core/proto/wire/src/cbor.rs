@@ -12,6 +12,10 @@ use crate::frame::FrameError;
 /// readable for a decoder with a small stack.
 const DEPTH: u8 = 8;
 
+/// Major types of CBOR (RFC 8949 §3.1).
+const UNSIGNED: u8 = 0;
+const MAP: u8 = 5;
+
 /// A value of the right CBOR type that the CDDL does not allow. Travels inside minicbor's error to [`decode`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 pub(crate) enum Unfit {
@@ -52,7 +56,8 @@ fn misfit(kind: u8, error: &decode::Error) -> FrameError {
     if error.is_missing_value() {
         return FrameError::Missing { kind };
     }
-    if error.is_type_mismatch() {
+    // Looking for what a negative number is, minicbor looks behind it; nothing else can end too early after the walk.
+    if error.is_type_mismatch() || error.is_end_of_input() {
         return FrameError::WrongType { kind };
     }
     if error.is_unknown_variant() {
@@ -73,17 +78,12 @@ struct Walk<'b> {
 impl<'b> Walk<'b> {
     fn body(mut self) -> Result<(), FrameError> {
         let kind = self.kind;
-        match self.datatype()? {
-            Type::Map => {}
-            Type::MapIndef => return Err(FrameError::Indefinite { kind }),
-            _ => return Err(FrameError::NotAMap { kind }),
+        if self.major()? != MAP {
+            return Err(FrameError::NotAMap { kind });
         }
         let mut last = None;
         for _ in 0..self.head(Decoder::map)? {
-            if !matches!(
-                self.datatype()?,
-                Type::U8 | Type::U16 | Type::U32 | Type::U64
-            ) {
+            if self.major()? != UNSIGNED {
                 return Err(FrameError::KeyType { kind });
             }
             // The bound keeps keys inside what the derived decoders count in.
@@ -162,6 +162,13 @@ impl<'b> Walk<'b> {
             self.item(depth + 1)?;
         }
         Ok(())
+    }
+
+    /// The major type of the next item (RFC 8949 §3.1), whatever the rest of it is.
+    fn major(&self) -> Result<u8, FrameError> {
+        let next = self.decoder.input().get(self.decoder.position());
+        next.map(|byte| byte >> 5)
+            .ok_or(FrameError::Truncated { kind: self.kind })
     }
 
     fn datatype(&self) -> Result<Type, FrameError> {
