@@ -108,7 +108,7 @@ async def test_an_older_version_is_stale_and_another_of_the_same_version_is_refu
 
 
 async def test_an_expired_document_is_stale(store: Store, tenant: Tenant) -> None:
-    assert await _refusal(store, tenant, Role.ADMIN, tenant.document(expires=NOW)) == "POLICY_STALE"
+    assert await _refusal(store, tenant, Role.ADMIN, tenant.document(expires_in=0)) == "POLICY_STALE"
 
 
 async def test_a_foreign_document_is_refused(store: Store, tenant: Tenant) -> None:

@@ -30,7 +30,7 @@ def node_admit(
 
       telerelay node admit kitamachi-root.pem
 
-      telerelay node admit kitamachi-root.pem --json | jq -r .cluster_line
+      telerelay node admit kitamachi-root.pem --json | jq -r .cluster
     """
     console = Console(json=json, lang=lang)
     with open_control(config, data) as control:
@@ -42,4 +42,4 @@ def node_admit(
         f"組織 {shown} を{'登録しました' if new else '登録済みです'}。"
         "次に、組織の管理者が実行します: telerelay org join LINE",
     )
-    console.data("node-admit", {"organisation": shown, "new": new, "cluster_line": line}, line)
+    console.data("node-admit", {"organisation": shown, "new": new, "cluster": line}, line)

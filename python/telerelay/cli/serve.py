@@ -47,8 +47,9 @@ def serve(
         pin, successor = (pin.hex() for pin in cluster.authority.pins(cluster.successor))
         addresses = ", ".join(standing.listening)
         record = {
+            "event": "ready",
             "name": standing.name,
-            "listening": list(standing.listening),
+            "listeners": list(standing.listening),
             "advertised": list(standing.node.addresses),
             "data": str(settings.data),
             "pins": [pin, successor],

@@ -9,7 +9,7 @@ from sqlalchemy import select
 from telerelay.documents.serving import changes, last_change, stored_document
 from telerelay.node.api.caller import Acting, AdminOrKeeper, Caller, Keeper, MissingError
 from telerelay.node.api.documents import COSE, CoseResponse
-from telerelay.node.api.fields import Body, Computer, Empty, Number
+from telerelay.node.api.fields import NUMBER_MAXIMUM, Body, Computer, Empty, Number
 from telerelay.node.api.organisation import Wait
 from telerelay.store import tables
 from telerelay_endpoint import cose
@@ -17,6 +17,8 @@ from telerelay_endpoint.documents import Kind
 from telerelay_endpoint.errors import TelerelayError
 
 router = APIRouter(tags=["organisation"])
+
+Since = Annotated[int, Query(ge=0, le=NUMBER_MAXIMUM, description="The `next` of the answer before")]
 
 
 class ShownComputer(Body):
@@ -118,9 +120,7 @@ async def stamp(computer: Computer, who: AdminOrKeeper, acting: Acting) -> Respo
 
 
 @router.get("/v1/org/changes")
-async def changed(
-    who: Keeper, acting: Acting, since: Annotated[Number, Query()] = 0, wait: Wait = 0
-) -> Changed:
+async def changed(who: Keeper, acting: Acting, since: Since = 0, wait: Wait = 0) -> Changed:
     """Which stamps are behind: at once when something changed after `since`, else within `wait` seconds."""
 
     async def look() -> int:
