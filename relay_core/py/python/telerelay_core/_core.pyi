@@ -432,7 +432,10 @@ class Agent:
     def allow(self, path: bytes, rules: SessionRules) -> None: ...
     def refuse(self, path: bytes, code: str) -> None: ...
     def set_revoked(self, devices: Sequence[bytes]) -> None:
-        """The revocation list in force: no inner handshake with these, live sessions of theirs end with `REVOKED`."""
+        """The revocation list in force: no inner handshake with these, live sessions of theirs end with `REVOKED`.
+
+        Before `start` too: what is in force from the first moment.
+        """
 
     def set_nodes(self, nodes: Sequence[_NodeAddress]) -> None:
         """The node list in force, for the next dial."""

@@ -143,6 +143,7 @@ impl Agent {
             pins: dial.pins,
             nodes: dial.nodes.clone(),
             root: anchor(root)?,
+            revoked: Vec::new(),
             desktop: desktop.parse::<LocalAddress>().map_err(usage)?,
             service: service.parse::<Service>().map_err(usage)?,
             program: Program::try_from(program).map_err(usage)?,
@@ -206,17 +207,24 @@ impl Agent {
 
     /// The revocation list in force.
     fn set_revoked(&self, devices: Vec<Vec<u8>>) -> PyResult<()> {
-        let devices = devices
+        let devices: Vec<_> = devices
             .iter()
             .map(|device| fixed(device).map(DeviceId))
             .collect::<PyResult<_>>()?;
-        self.running()?.set_revoked(devices);
+        match self.running.get() {
+            Some(running) => running.set_revoked(devices),
+            None => drop(self.unstarted.change(|config| config.revoked = devices)),
+        }
         Ok(())
     }
 
     /// The node list in force, for the next dial.
     fn set_nodes(&self, nodes: Vec<Named>) -> Result<(), Failure> {
-        self.running()?.set_nodes(node_addresses(nodes)?);
+        let nodes = node_addresses(nodes)?;
+        match self.running.get() {
+            Some(running) => running.set_nodes(nodes),
+            None => drop(self.unstarted.change(|config| config.nodes = nodes)),
+        }
         Ok(())
     }
 

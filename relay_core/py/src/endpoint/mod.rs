@@ -27,6 +27,12 @@ impl<C> Unstarted<C> {
         Self(Mutex::new(Some(config)))
     }
 
+    /// Changes the configuration; false where the handle was started already.
+    fn change(&self, change: impl FnOnce(&mut C)) -> bool {
+        let mut config = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        config.as_mut().map(change).is_some()
+    }
+
     fn take(&self) -> Result<C, Failure> {
         let config = self.0.lock().unwrap_or_else(PoisonError::into_inner).take();
         config.ok_or_else(|| Failure::new(Code::Usage, "a handle is started once"))

@@ -38,6 +38,8 @@ pub struct AgentConfig {
     pub nodes: Vec<NodeAddress>,
     /// Its organisation.
     pub root: Anchor,
+    /// The revocation list in force.
+    pub revoked: Vec<DeviceId>,
     /// The desktop, and nothing else.
     pub desktop: LocalAddress,
     /// What the desktop speaks.
@@ -110,10 +112,13 @@ impl Agent {
             pins,
             nodes,
             root,
+            revoked,
             desktop,
             service,
             program,
         } = config;
+        let in_force = Revoked::default();
+        in_force.replace(revoked);
         let dialer = Dialer::new(pins, Some(&credentials), Language::Telerelay)?;
         let instance = Instance::random(&mut OsEntropy);
         let machine = machine::Config {
@@ -129,7 +134,7 @@ impl Agent {
             root: Arc::new(root),
             desktop,
             service,
-            revoked: Arc::default(),
+            revoked: Arc::new(in_force),
             sessions: Sessions::default(),
             clock,
             state: Mutex::new(State {

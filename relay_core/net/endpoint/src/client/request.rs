@@ -62,6 +62,8 @@ pub(super) struct PathStart {
 pub(super) struct Carried {
     pub(super) session: Option<SessionId>,
     pub(super) offsets: Option<Offsets>,
+    /// The viewer closed its side before the session ended.
+    pub(super) viewer_left: bool,
     /// What broke on this side.
     pub(super) detail: String,
 }
@@ -224,6 +226,7 @@ impl State {
             session,
             offsets,
             detail,
+            ..
         } = &self.carried;
         Ended {
             attempt: ended.attempt,
@@ -246,7 +249,7 @@ impl State {
 
     /// Somebody came to the door, and left without having sent a byte: a port scan, a readiness check.
     fn was_probe(&self) -> bool {
-        self.carried.session.is_some()
+        self.carried.viewer_left
             && self
                 .carried
                 .offsets

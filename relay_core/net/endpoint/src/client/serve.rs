@@ -101,6 +101,7 @@ async fn open(
         viewer,
         opened,
         stopping: home.stopping.subscribe(),
+        viewer_left: false,
         leaving: None,
         refused: false,
     };
@@ -108,6 +109,7 @@ async fn open(
     let carried = Carried {
         session: session.id(),
         offsets: Some(session.offsets()),
+        viewer_left: side.viewer_left,
         detail: String::new(),
     };
     Ok((end_of(ended, session.id(), side.refused), carried))
@@ -151,6 +153,8 @@ struct ClientSide {
     /// Told when the session is open, by the first.
     opened: Option<oneshot::Sender<()>>,
     stopping: watch::Receiver<bool>,
+    /// The viewer closed its sending side, or broke.
+    viewer_left: bool,
     /// The viewer closed its sending side: how many bytes it had taken then, and until when it has to take more.
     leaving: Option<(u64, Instant)>,
     /// The agent did not believe this end's certificate.
@@ -189,6 +193,7 @@ impl Side<ClientRole> for ClientSide {
     fn local_shut(&mut self) {}
 
     fn local_over(&mut self, session: &mut Session<ClientRole>, broken: bool) {
+        self.viewer_left = true;
         if broken {
             session.close(Code::ViewerGone);
         } else {
