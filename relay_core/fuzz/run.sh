@@ -26,9 +26,11 @@ fi
 RUSTFLAGS="${flags[*]}" cargo build --release --locked --target "$triple" --target-dir ../../target/fuzz --bins
 for target in "${targets[@]}"; do
     found=../../build/fuzz/$target
-    mkdir -p "$found" "corpus/$target"
+    seeds=../../build/fuzz/$target-seeds
+    mkdir -p "$found" "$seeds" "corpus/$target"
+    python3 seeds.py "$target" "$seeds"
     echo "fuzz: $target"
     # New inputs go to build/; a crash that is kept becomes a file of corpus/, which the ordinary tests replay.
     "../../target/fuzz/$triple/release/$target" -max_total_time="${FUZZ_SECONDS:-60}" \
-        -artifact_prefix="../../build/fuzz/$target-" "$found" "corpus/$target"
+        -artifact_prefix="../../build/fuzz/$target-" "$found" "$seeds" "corpus/$target"
 done
