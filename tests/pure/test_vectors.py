@@ -58,6 +58,13 @@ def each(layer: str, file: str) -> Iterator[tuple[bytes, dict[str, Any]]]:
         yield bytes.fromhex(vector["hex"]), vector
 
 
+STREAMS = {
+    layer: [stream for _, stream in vectors.vectors(layer)]
+    + [stream for file in ("refused.json", "tolerated.json") for stream, _ in each(layer, file)]
+    for layer in LAYERS
+}
+
+
 @layers
 @readers
 def test_frames_are_read_as_their_fields(read: Read, layer: str) -> None:
@@ -103,9 +110,7 @@ def test_one_flipped_byte_makes_another_frame_or_none(read: Read, layer: str) ->
 @layers
 @given(data=st.data())
 def test_decoder_and_core_say_the_same_of_damaged_frames(layer: str, data: st.DataObject) -> None:
-    known = [stream for _, stream in vectors.vectors(layer)]
-    known += [stream for file in ("refused.json", "tolerated.json") for stream, _ in each(layer, file)]
-    stream = bytearray(data.draw(st.sampled_from(known)))
+    stream = bytearray(data.draw(st.sampled_from(STREAMS[layer])))
     for _ in range(data.draw(st.integers(1, 3))):
         stream[data.draw(st.integers(0, len(stream) - 1))] = data.draw(st.integers(0, 255))
     assert outcome(read_independently, layer, bytes(stream)) == outcome(read_by_core, layer, bytes(stream))
