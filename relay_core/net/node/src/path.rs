@@ -181,7 +181,11 @@ fn shift(
             },
         }
     }
-    match dst.leg.poll_flush(cx) {
+    let before = dst.leg.tls.outgoing().len();
+    let flushed = dst.leg.poll_flush(cx);
+    // Room that has become free is a reason to look at `src` again, which was perhaps not asked.
+    moved |= dst.leg.tls.outgoing().len() < before;
+    match flushed {
         Poll::Ready(Err(_)) => Err(End::Broken),
         Poll::Ready(Ok(())) if dst.sending == Sending::Ended && !dst.shut => {
             dst.shut = true;

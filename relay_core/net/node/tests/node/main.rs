@@ -1,0 +1,10 @@
+//! A relay node on real sockets: who is let in, how legs are paired, what a path carries and how it ends.
+#![expect(clippy::unwrap_used, reason = "a test that cannot go on fails")]
+
+mod api;
+mod hello;
+mod kit;
+mod pairing;
+mod path;
+mod stop;
+mod strangers;

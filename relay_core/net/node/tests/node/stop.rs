@@ -1,0 +1,122 @@
+//! The end of a node, and what it survives (PROTOCOL.md §5.6).
+use std::sync::Arc;
+use std::sync::atomic::AtomicUsize;
+use std::time::Duration;
+
+use telerelay_node::{Event, Side, Told};
+use telerelay_wire::Code;
+use telerelay_wire::ids::Role;
+use telerelay_wire::outer::{Frame, Keepalive};
+use tokio::sync::mpsc;
+
+use crate::kit::{COMPUTER, Got, World, session_end};
+
+#[tokio::test]
+async fn a_stop_lets_sessions_go_on_and_cuts_them_when_the_grace_is_over() {
+    let mut world = World::with(2, &[Side::Both]);
+    let (agent, client) = (
+        world.organisation.agent(COMPUTER),
+        world.organisation.client(),
+    );
+    let (mut at_agent, mut at_client, request) = world.path(&agent, &client).await;
+    let mut ready = world.ready(&agent).await;
+    world.node.stop(Duration::from_millis(500));
+    let Got::Frame(Frame::Goaway(goaway)) = ready.got().await else {
+        panic!()
+    };
+    assert_eq!(goaway.spread, 7);
+    // Nothing new …
+    let mut late = world.dial(&client).await;
+    late.hello(Role::Client).await;
+    assert_eq!(late.error().await.code, Code::TryLater);
+    // … but what runs goes on.
+    at_agent.send_path(b"still here").await.unwrap();
+    assert_eq!(at_client.read_path(10).await, b"still here");
+    let Got::Frame(Frame::Cut(cut)) = ready.got().await else {
+        panic!()
+    };
+    assert_eq!(cut.code, Code::Drained);
+    ready.send(session_end(request.path, Code::Done)).await;
+    for end in [&mut at_client, &mut at_agent] {
+        assert!(matches!(end.got().await, Got::End | Got::Broken(_)));
+    }
+    drop((at_agent, at_client));
+    let ended = world.ended().await;
+    assert_eq!(ended.code, Code::Drained);
+    assert!(matches!(ready.got().await, Got::End | Got::Broken(_)));
+    loop {
+        match world.event().await {
+            Event::AgentGone { .. } => {}
+            Event::Stopped => break,
+            other => panic!("{other:?}"),
+        }
+    }
+    assert!(
+        tokio::net::TcpStream::connect(world.addresses[0].as_str())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_node_without_sessions_stops_at_once() {
+    let mut world = World::new();
+    world.node.stop(Duration::from_hours(1));
+    assert!(matches!(world.event().await, Event::Stopped));
+}
+
+/// Told things, it panics at a program of this name.
+struct Fragile(mpsc::UnboundedSender<Event>);
+
+impl Told for Fragile {
+    fn tell(&self, event: Event) {
+        if let Event::AgentReady(ready) = &event {
+            assert_ne!(&*ready.program, "bomb", "on purpose");
+        }
+        drop(self.0.send(event));
+    }
+
+    fn waiting(&self) -> usize {
+        0
+    }
+}
+
+#[tokio::test]
+async fn a_panic_stays_in_its_connection() {
+    let (sender, events) = mpsc::unbounded_channel();
+    let told = Arc::new(Fragile(sender));
+    let mut world = World::told(
+        1,
+        &[Side::Both],
+        told,
+        events,
+        Arc::new(AtomicUsize::new(1 << 20)),
+    );
+    let mut other = COMPUTER;
+    other.0[0] ^= 1;
+    let mut healthy = world.ready(&world.organisation.agent(other)).await;
+    let mut bomb = world.dial(&world.organisation.agent(COMPUTER)).await;
+    let mut hello = crate::kit::hello(Role::Agent);
+    hello.program = "bomb".try_into().unwrap();
+    bomb.send(hello).await;
+    loop {
+        match bomb.got().await {
+            Got::End | Got::Broken(_) => break,
+            Got::Frame(Frame::Welcome(_)) => {}
+            other => panic!("{other:?}"),
+        }
+    }
+    healthy
+        .send(Keepalive {
+            ask: true,
+            return_window: None,
+        })
+        .await;
+    assert!(matches!(
+        healthy.got().await,
+        Got::Frame(Frame::Keepalive(_))
+    ));
+    assert_eq!(world.statistic("panics"), 1);
+    world.until("connections", 1).await;
+    assert_eq!(world.statistic("legs"), 1);
+}
