@@ -160,6 +160,8 @@ pub struct Client {
     attempt: AttemptId,
     began: Moment,
     resume: Option<Resume>,
+    /// Where the agent's ready connection waits.
+    standby: Option<NodeAddress>,
     /// With `resume`: when CONNECT must be on its way.
     connect_by: Moment,
     counter: u64,
@@ -174,13 +176,38 @@ pub struct Client {
 impl Client {
     /// A request that dials at once. `unix_s` is the wall clock at `now`.
     pub fn new(config: Config, unix_s: u64, now: Moment, entropy: &mut dyn Entropy) -> Self {
-        let tour = Tour::new(&config.nodes, entropy);
+        Self::begin(config, None, None, unix_s, now, entropy)
+    }
+
+    /// A request for one more path of a session that lives, beside the one it has: that one is silent (PROTOCOL.md §8.3), or
+    /// the agent said MIGRATE (§8.4). `standby`: the node that is dialled first.
+    pub fn resuming(
+        config: Config,
+        resume: Resume,
+        standby: Option<NodeAddress>,
+        unix_s: u64,
+        now: Moment,
+        entropy: &mut dyn Entropy,
+    ) -> Self {
+        Self::begin(config, Some(resume), standby, unix_s, now, entropy)
+    }
+
+    fn begin(
+        config: Config,
+        resume: Option<Resume>,
+        standby: Option<NodeAddress>,
+        unix_s: u64,
+        now: Moment,
+        entropy: &mut dyn Entropy,
+    ) -> Self {
+        let attempt = AttemptId::random(entropy);
         let mut client = Self {
             config,
             clock: (unix_s, now),
-            attempt: AttemptId::random(entropy),
+            attempt,
             began: now,
-            resume: None,
+            resume,
+            standby,
             connect_by: Moment::NEVER,
             counter: 0,
             redirects: 0,
@@ -190,8 +217,14 @@ impl Client {
             deadlines: Deadlines::new(),
             commands: VecDeque::new(),
         };
+        let tour = client.tour(entropy);
         client.try_next(tour, now);
         client
+    }
+
+    /// STANDBY came: the agent's ready connection waits at this node, so the next lost path is asked for there first.
+    pub fn set_standby(&mut self, node: NodeAddress) {
+        self.standby = Some(node);
     }
 
     /// The attempt that runs, or ran last.
@@ -318,7 +351,8 @@ impl Client {
                 self.connect_by = now + RESUME_DIAL;
                 self.redirects = 0;
                 self.commands.push_back(Command::Resuming(self.attempt));
-                self.try_next(Tour::new(&self.config.nodes, entropy), now);
+                let tour = self.tour(entropy);
+                self.try_next(tour, now);
             }
         }
     }
@@ -368,6 +402,14 @@ impl Client {
             }
             State::Asked { .. } => self.end(code.into(), Stage::Route, None, now),
             State::Path { .. } | State::Ended => {}
+        }
+    }
+
+    fn tour(&self, entropy: &mut dyn Entropy) -> Tour {
+        let tour = Tour::new(&self.config.nodes, entropy);
+        match &self.standby {
+            Some(standby) => tour.beginning_with(standby),
+            None => tour,
         }
     }
 

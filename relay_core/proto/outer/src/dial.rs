@@ -47,6 +47,14 @@ impl Tour {
         }
     }
 
+    /// The same round, but this node's addresses come first.
+    pub(crate) fn beginning_with(self, first: &NodeAddress) -> Self {
+        let Self { rest, failure } = Self::of(first);
+        let others = self.rest.filter(|hop| hop.node != first.name);
+        let rest = rest.chain(others).collect::<Vec<_>>().into_iter();
+        Self { rest, failure }
+    }
+
     pub(crate) fn next(&mut self) -> Option<Hop> {
         self.rest.next()
     }
@@ -161,6 +169,22 @@ mod tests {
             ["a:1 a:2 b:1 c:1", "b:1 c:1 a:1 a:2", "c:1 a:1 a:2 b:1"]
         );
         assert_eq!(Tour::new(&[], &mut entropy).next(), None);
+    }
+
+    #[test]
+    fn a_round_may_begin_with_one_node_and_tries_it_once() {
+        let nodes = [node("a", &["a:1"]), node("b", &["b:1", "b:2"])];
+        for seed in 0..10 {
+            for (first, expected) in [(&nodes[1], "b:1 b:2 a:1"), (&node("c", &["c:1"]), "c:1 ")] {
+                let mut tour = Tour::new(&nodes, &mut Counting(seed)).beginning_with(first);
+                let mut round = Vec::new();
+                while let Some(hop) = tour.next() {
+                    round.push(hop.address.to_string());
+                }
+                let round = round.join(" ");
+                assert!(round.starts_with(expected), "{round}");
+            }
+        }
     }
 
     #[test]

@@ -27,15 +27,11 @@ impl Home {
 
     fn with(nodes: Vec<NodeAddress>) -> Self {
         let mut entropy = Seeded(1);
-        let config = Config {
-            nodes,
-            instance: Instance([1; 16]),
-            features: Vec::new().try_into().expect("fits"),
-            program: program(),
-            computer: ComputerId([1; 10]),
-            service: Service::Rfb,
-        };
-        let client = Client::new(config, EPOCH, Moment::ZERO, &mut entropy);
+        let client = Client::new(config(nodes), EPOCH, Moment::ZERO, &mut entropy);
+        Self::of(client, entropy)
+    }
+
+    fn of(client: Client, entropy: Seeded) -> Self {
         Self {
             client,
             now: Moment::ZERO,
@@ -109,6 +105,17 @@ impl Home {
         let mut home = Self::asked();
         home.frame(0, paired());
         home
+    }
+}
+
+fn config(nodes: Vec<NodeAddress>) -> Config {
+    Config {
+        nodes,
+        instance: Instance([1; 16]),
+        features: Vec::new().try_into().expect("fits"),
+        program: program(),
+        computer: ComputerId([1; 10]),
+        service: Service::Rfb,
     }
 }
 
@@ -376,6 +383,40 @@ fn a_lost_path_is_asked_for_once_more_as_an_attempt_of_its_own() {
         ["1 drop", "end ABSENT route"],
         "its answer is the end"
     );
+}
+
+#[test]
+fn the_standby_is_dialled_first_by_whoever_resumes() {
+    let nodes = [node("n1", &["n1:1"]), node("n2", &["n2:1"])];
+    for seed in 0..10 {
+        let mut home = Home::on_path();
+        home.entropy = Seeded(seed);
+        home.client.set_standby(nodes[1].clone());
+        assert_eq!(home.lose(Some(session(1))), ["resuming", "1 dial n2:1"]);
+        assert_eq!(home.gone(1, Code::Unreachable), ["2 dial n1:1"]);
+
+        let mut entropy = Seeded(seed);
+        let standby = Some(nodes[1].clone());
+        let beside = Client::resuming(
+            config(nodes.to_vec()),
+            session(4),
+            standby,
+            EPOCH,
+            Moment::ZERO,
+            &mut entropy,
+        );
+        let mut beside = Home::of(beside, entropy);
+        assert_eq!(beside.out(), ["0 dial n2:1"]);
+        assert_eq!(
+            beside.up(0),
+            ["dial 0 ms", "0< HELLO client 1", "0< CONNECT resume"]
+        );
+        beside.frame(0, welcome());
+        assert_eq!(
+            beside.frame(0, paired()),
+            ["accept 0 ms", "0 path resume 4"]
+        );
+    }
 }
 
 #[test]
