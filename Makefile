@@ -41,9 +41,8 @@ $(CORE): $(PACKAGES) $(CORE_SOURCES) packaging/setup/core.sh
 
 core: programs $(CORE) ## compile the Rust core into .venv, when its sources changed
 
-demo: setup ## show a real desktop through the relay
-	@echo "make demo: there is no relay to show yet; tests/desktop shows a real desktop captured without one" >&2
-	@exit 1
+demo: setup ## show a real desktop through the relay; KEEP=1 leaves it running
+	@$(BIN)/telerelay demo
 
 test: setup lint ## everything that CI runs: lint, Rust tests, Python tests
 	@mkdir -p build
