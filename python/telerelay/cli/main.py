@@ -29,6 +29,7 @@ PROGRAM = Group(
     "Relay node, and the commands of operators, organisations and auditors.",
     {
         "serve": "Run a relay node.",
+        "demo": "Show a real desktop through a relay, with everything on this machine.",
         "node": Group(
             "The operator of a node: which organisations may use it.",
             {

@@ -121,6 +121,10 @@ class Program:
     def pid(self) -> int:
         return self.process.pid
 
+    def told(self) -> list[Event]:
+        """The events so far, the newest last."""
+        return list(self._events)
+
     async def event(self, check: Callable[[Event], bool], timeout: float) -> Event:
         """The first event, past or to come, that satisfies `check`. Raises ProgramError."""
         try:

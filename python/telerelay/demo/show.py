@@ -96,7 +96,8 @@ async def show(asked: Asked, tell: Tell) -> AsyncIterator[Shown]:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="telerelay-demo-")))
         commands = Commands.under(home)
         node = await stack.enter_async_context(open_node(commands, home / "node"))
-        tell(f"relay node at {node.address}", f"中継 {node.address}")
+        pid = node.program.pid
+        tell(f"relay node at {node.address} (pid {pid})", f"中継 {node.address} (pid {pid})")
         organisation = await found_organisation(commands, home / "organisation")
         await organisation.join(await node.admit(organisation.root))
         await stack.enter_async_context(organisation.keeper())
