@@ -260,11 +260,14 @@ impl Node {
         let Some(attempt) = self.attempts.get_mut(&ticket) else {
             return;
         };
-        let agent = match attempt.phase {
-            Phase::Accepted { leg } => leg,
-            #[cfg(feature = "mutants")]
-            Phase::Claimed { leg, .. } if self.mutant == super::Mutant::PairedWithoutAccept => leg,
-            _ => return,
+        #[cfg(feature = "mutants")]
+        if let Phase::Claimed { leg, .. } = attempt.phase
+            && self.mutant == super::Mutant::PairedWithoutAccept
+        {
+            attempt.phase = Phase::Accepted { leg };
+        }
+        let Phase::Accepted { leg: agent } = attempt.phase else {
+            return;
         };
         if !attempt.recorded {
             return;
