@@ -121,9 +121,13 @@ class NodeProcess:
             _, _, line = control.admit(tenant.root.public_bytes(Encoding.PEM))
         self._lines[tenant.id] = parse_cluster_line(line)
 
+    def line(self, tenant: Tenant) -> ClusterLine:
+        """What the operator gave to the tenant's administrator."""
+        return self._lines[tenant.id]
+
     def dial(self, tenant: Tenant, role: Role | None) -> core.Dial:
         """The way of one of the tenant's to this node; without a certificate for None."""
-        line = self._lines[tenant.id]
+        line = self.line(tenant)
         files = tenant.files(self.folder, role) if role else None
         return core.Dial(
             nodes=[(node.name, list(node.addresses)) for node in line.nodes],

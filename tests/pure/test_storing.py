@@ -206,3 +206,13 @@ async def test_a_stamp_is_told_to_its_computer_and_a_revocation_to_every_agent(
         everyone = await news_of_document(session, tenant.id, Kind.REVOCATIONS, None, 2)
     assert [(item.device, item.document) for item in told] == [(tenant.agent, stamp)]
     assert {item.device for item in everyone} == {tenant.agent, other}
+
+
+async def test_an_agent_that_enrolled_elsewhere_is_told_by_its_documents_name(
+    store: Store, tenant: Tenant
+) -> None:
+    await _post(store, tenant, Role.ADMIN, tenant.document())
+    async with store.reading() as session:
+        for kind, computer in ((Kind.COMPUTER, tenant.computer), (Kind.REVOCATIONS, None)):
+            told = await news_of_document(session, tenant.id, kind, computer, 1)
+            assert [item.device for item in told] == [tenant.agent]

@@ -4,7 +4,7 @@ from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from typing import Final, TypeAlias
 
-from sqlalchemy import select, tuple_
+from sqlalchemy import select, tuple_, union
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from telerelay.store.tables import ComputerDocument, Device, NodeList, RevocationList, Stamp
@@ -77,16 +77,22 @@ async def news_of_document(
     session: AsyncSession, organisation: bytes, kind: Kind, computer: bytes | None, version: int
 ) -> list[News]:
     """Whom to tell that a document was stored: its computer's agent, or all of the organisation."""
-    query = select(Device.id).where(Device.organisation == organisation, Device.computer.is_not(None))
+    # Enrolled here, or named by a document: an organisation may bring devices that enrolled elsewhere.
+    enrolled = select(Device.id).where(Device.organisation == organisation, Device.computer.is_not(None))
+    named = select(ComputerDocument.agent).where(ComputerDocument.organisation == organisation)
     if computer is not None:
-        query = query.where(Device.computer == computer)
+        enrolled = enrolled.where(Device.computer == computer)
+        named = named.where(ComputerDocument.computer == computer)
     body = None
     if kind is Kind.STAMP:
         body = await session.scalar(
             select(Stamp.body).where(Stamp.organisation == organisation, Stamp.computer == computer)
         )
     document = None if body is None else _carried(body)
-    return [News(organisation, device, kind, version, document) for device in await session.scalars(query)]
+    return [
+        News(organisation, device, kind, version, document)
+        for device in await session.scalars(union(enrolled, named))
+    ]
 
 
 def _carried(body: bytes) -> bytes | None:

@@ -1,0 +1,62 @@
+"""An endpoint's leg by hand: Python's own TLS, frames of the independent decoder (PROTOCOL.md §4)."""
+
+import asyncio
+import os
+import ssl
+from typing import Any, Self
+
+from tests.kit.decoder import frames
+from tests.kit.decoder.frames import Frame
+from tests.kit.tenant import Files
+
+PROGRAM = "telerelay-test/1"
+
+
+class OuterLeg:
+    """One connection of an endpoint to a node."""
+
+    def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+        self._reader = reader
+        self._writer = writer
+
+    @classmethod
+    async def dial(cls, address: str, files: Files) -> Self:
+        """Outer TLS up to its end, with a certificate. The node's own is not judged here."""
+        context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
+        context.check_hostname = False
+        context.verify_mode = ssl.CERT_NONE
+        context.minimum_version = ssl.TLSVersion.TLSv1_3
+        context.set_alpn_protocols(["telerelay/1"])
+        context.load_cert_chain(files.chain, files.key)
+        host, _, port = address.rpartition(":")
+        return cls(*await asyncio.open_connection(host, int(port), ssl=context))
+
+    async def send(self, name: str, **fields: Any) -> None:
+        """One frame; optional fields may be left out."""
+        whole = {field.name: fields.get(field.name) for field in frames.LAYERS["outer"][name].fields}
+        self._writer.write(frames.write("outer", Frame(name, whole)))
+        await self._writer.drain()
+
+    async def hello(self, role: str, *, instance: str | None = None, counter: int = 1) -> Frame:
+        """HELLO; what the node answers."""
+        await self.send(
+            "HELLO",
+            version=1,
+            role=role,
+            features=[],
+            instance=instance or os.urandom(16).hex(),
+            counter=counter,
+            program=PROGRAM,
+        )
+        return await self.receive()
+
+    async def receive(self) -> Frame:
+        """The next frame. Raises asyncio.IncompleteReadError at the end."""
+        header = await self._reader.readexactly(frames.HEADER)
+        body = await self._reader.readexactly(int.from_bytes(header[:2], "big"))
+        (frame,), _ = frames.read("outer", header + body)
+        return frame
+
+    def close(self) -> None:
+        """End it without a word."""
+        self._writer.transport.abort()
