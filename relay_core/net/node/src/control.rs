@@ -9,11 +9,12 @@ use telerelay_outer::{How, LegKey, PathKind, Traffic};
 use telerelay_wire::ids::PathId;
 use telerelay_wire::outer::Frame;
 use telerelay_wire::{Entropy, FrameError, Moment};
-use tokio::sync::{Notify, mpsc, oneshot, watch};
+use tokio::sync::{Notify, oneshot, watch};
 
 use crate::counters::Counters;
 use crate::event::{Event, Told};
 use crate::leg::Lent;
+use crate::mailbox::{Inbox, Post, mailbox};
 
 /// Orders that wait for a leg. The machine sends a handful of frames to a leg that does not answer; NEWS of every kind for a
 /// device that was away is four more.
@@ -22,13 +23,13 @@ pub(crate) const ORDERS: usize = 32;
 /// What the machine wants of a leg.
 pub(crate) enum Order {
     /// Send a frame.
-    Send(Frame<'static>),
+    Send(Box<Frame<'static>>),
     /// Close it.
     Close(How),
     /// The agent's leg of a new path: give it away.
     Lend(Lend),
     /// The client's leg of a new path: take the agent's and move bytes until the path's end.
-    Path(PathOrder),
+    Path(Box<PathOrder>),
 }
 
 /// To whom an agent's leg goes.
@@ -83,7 +84,7 @@ const NOTHING_CARRIED: PathEnd = PathEnd {
 /// How the machine reaches a leg.
 #[derive(Clone)]
 struct Mailbox {
-    orders: mpsc::Sender<Order>,
+    orders: Post<Order>,
     worker: usize,
 }
 
@@ -152,8 +153,8 @@ impl Control {
         self: &Arc<Self>,
         worker: usize,
         up: impl FnOnce(&mut Machine, LegKey, Moment),
-    ) -> (LegGuard, mpsc::Receiver<Order>) {
-        let (orders, inbox) = mpsc::channel(ORDERS);
+    ) -> (LegGuard, Inbox<Order>) {
+        let (orders, inbox) = mailbox(ORDERS);
         let mut state = self.lock();
         let key = LegKey(state.next_leg);
         state.next_leg += 1;
@@ -234,7 +235,7 @@ impl Control {
                 Command::Close(key, how) => {
                     if let Some(mailbox) = state.mailboxes.remove(&key) {
                         // Full or gone: the task ends with its mailbox.
-                        let _closed = mailbox.orders.try_send(Order::Close(how));
+                        let _closed = mailbox.orders.post(Order::Close(how));
                     }
                 }
                 Command::Join(join) => self.join(state, join, now),
@@ -287,7 +288,7 @@ impl Control {
         let Some(mailbox) = state.mailboxes.get(&key) else {
             return;
         };
-        if mailbox.orders.try_send(Order::Send(frame)).is_err() {
+        if mailbox.orders.post(Order::Send(Box::new(frame))).is_err() {
             // It does not take what is sent to it, or it is ending: either way it is as good as gone.
             self.counters.mailbox_overflows.add(1);
             state.mailboxes.remove(&key);
@@ -307,8 +308,9 @@ impl Control {
             control: Some(self.clone()),
             join,
         };
-        if let Err(refused) = taker.orders.try_send(Order::Path(PathOrder { agent, end })) {
-            if let Order::Path(mut order) = refused.into_inner() {
+        let order = Order::Path(Box::new(PathOrder { agent, end }));
+        if let Err(refused) = taker.orders.post(order) {
+            if let Order::Path(mut order) = refused {
                 // It would take the lock that is held here.
                 order.end.control = None;
             }
@@ -319,7 +321,7 @@ impl Control {
         let worker = taker.worker;
         // From here on the client's task has both legs. If the agent's does not give its own, the client's finds out.
         state.mailboxes.insert(join.agent, taker);
-        let _given = lender.orders.try_send(Order::Lend(Lend { worker, to }));
+        let _given = lender.orders.post(Order::Lend(Lend { worker, to }));
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {

@@ -6,10 +6,10 @@ use std::task::{Context, Poll};
 use telerelay_leg::tls::Progress;
 use telerelay_outer::How;
 use telerelay_wire::outer::Frame;
-use tokio::sync::mpsc;
 
 use crate::control::{Control, LegGuard, Lend, Order, PathOrder};
 use crate::leg::{Leg, UNSENT};
+use crate::mailbox::Inbox;
 use crate::path;
 
 /// How much is read from the socket at once: HELLO and CONNECT, with the largest first flight that is reserved for them.
@@ -24,7 +24,7 @@ enum Next {
     /// It belongs to the path of another task.
     Lend(Lend),
     /// It becomes a path here.
-    Path(PathOrder),
+    Path(Box<PathOrder>),
 }
 
 /// Runs a leg to its end. `worker` is the one that runs this.
@@ -32,7 +32,7 @@ pub(crate) async fn run(
     control: Arc<Control>,
     mut leg: Leg,
     guard: LegGuard,
-    mut inbox: mpsc::Receiver<Order>,
+    mut inbox: Inbox<Order>,
     worker: usize,
 ) {
     let next = poll_fn(|cx| leg.poll_framed(cx, &control, &guard, &mut inbox)).await;
@@ -54,7 +54,7 @@ pub(crate) async fn run(
         }
         Next::Path(order) => {
             guard.release();
-            Box::pin(path::run(&control, leg, order, inbox)).await;
+            Box::pin(path::run(&control, leg, *order, inbox)).await;
         }
     }
 }
@@ -67,11 +67,11 @@ impl Leg {
         cx: &mut Context<'_>,
         control: &Arc<Control>,
         guard: &LegGuard,
-        inbox: &mut mpsc::Receiver<Order>,
+        inbox: &mut Inbox<Order>,
     ) -> Poll<Next> {
         loop {
             while self.tls.outgoing().len() < UNSENT {
-                match inbox.poll_recv(cx) {
+                match inbox.poll_take(cx) {
                     Poll::Ready(Some(Order::Send(frame))) if self.write(&frame).is_none() => {
                         return Poll::Ready(Next::Gone);
                     }

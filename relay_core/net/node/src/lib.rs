@@ -15,6 +15,7 @@ mod event;
 mod framed;
 mod leg;
 mod listener;
+mod mailbox;
 mod node;
 mod path;
 mod worker;

@@ -11,10 +11,10 @@ use telerelay_outer::switch::{Action, Arrival, Receiving, Sending, arrive};
 use telerelay_outer::{PathKind, Traffic};
 use telerelay_wire::Code;
 use telerelay_wire::outer::{Frame, Reader, path_view};
-use tokio::sync::mpsc;
 
 use crate::control::{Control, Order, PathOrder};
 use crate::leg::{Leg, Lent, UNSENT};
+use crate::mailbox::Inbox;
 
 /// How much is read from a socket at once.
 const READ: usize = 64 * 1024;
@@ -36,12 +36,7 @@ enum End {
 }
 
 /// Runs a path to its end and tells the machine. `client` is the leg whose task this is.
-pub(crate) async fn run(
-    control: &Control,
-    client: Leg,
-    order: PathOrder,
-    mut inbox: mpsc::Receiver<Order>,
-) {
+pub(crate) async fn run(control: &Control, client: Leg, order: PathOrder, mut inbox: Inbox<Order>) {
     let PathOrder { agent, end } = order;
     // The agent's task gives its leg when it next runs; if it has ended, this ends too.
     let agent = match agent.await.map(Lent::take) {
@@ -112,10 +107,10 @@ impl Path {
         &mut self,
         cx: &mut Context<'_>,
         control: &Control,
-        inbox: &mut mpsc::Receiver<Order>,
+        inbox: &mut Inbox<Order>,
     ) -> Poll<End> {
         // Nothing but Close is given to a path; the mailbox is gone where the node ends.
-        if inbox.poll_recv(cx).is_ready() {
+        if inbox.poll_take(cx).is_ready() {
             return Poll::Ready(End::Ordered);
         }
         for _ in 0..TURNS {
