@@ -2,24 +2,18 @@
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator
-from contextlib import asynccontextmanager
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
 
 from telerelay_core import News, SessionOpened, format_computer_id
-from telerelay_endpoint.certificates import Role, encode_certificate
-from tests.kit.hostile.certified import Certified
-from tests.kit.hostile.desktop import open_desktop
+from telerelay_endpoint.certificates import Role
 from tests.kit.hostile.endpoints import (
-    RunningAgent,
     RunningClient,
     end_of,
-    online,
-    running_agent,
-    running_client,
 )
+from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import NodeProcess
 from tests.kit.outer_leg import OuterLeg
 from tests.kit.tenant import Tenant
@@ -38,38 +32,6 @@ def tenant(node: NodeProcess) -> Tenant:
     return made
 
 
-def _certified(node: NodeProcess, tenant: Tenant, role: Role) -> Certified:
-    files = tenant.files(node.folder, role)
-    device = tenant.agent if role is Role.AGENT else tenant.client
-    return Certified(files.chain, files.key, tenant.chain(role)[0], device, tenant.computer)
-
-
-def _dial(node: NodeProcess, tenant: Tenant) -> dict[str, Any]:
-    line = node.line(tenant)
-    return {"nodes": [(at.name, list(at.addresses)) for at in line.nodes], "pins": list(line.pins)}
-
-
-@asynccontextmanager
-async def _agent(node: NodeProcess, tenant: Tenant) -> AsyncIterator[RunningAgent]:
-    """The tenant's agent in front of an echo, once it is online."""
-    own, root = _certified(node, tenant, Role.AGENT), encode_certificate(tenant.root)
-    async with (
-        open_desktop() as desktop,
-        running_agent(own, root, _dial(node, tenant), desktop.address) as agent,
-    ):
-        await online(agent)
-        yield agent
-
-
-@asynccontextmanager
-async def _client(
-    node: NodeProcess, tenant: Tenant, computer: bytes | None = None
-) -> AsyncIterator[RunningClient]:
-    own, root = _certified(node, tenant, Role.CLIENT), encode_certificate(tenant.root)
-    async with running_client(own, root, _dial(node, tenant), computer or tenant.computer) as client:
-        yield client
-
-
 def _of(node: NodeProcess, tenant: Tenant) -> list[dict[str, Any]]:
     """The START and END records of the tenant's attempts."""
     records = [record for record in node.records() if record["kind"] in ("START", "END")]
@@ -82,7 +44,7 @@ def _of(node: NodeProcess, tenant: Tenant) -> list[dict[str, Any]]:
 
 async def test_a_session_from_end_to_end_and_its_records(node: NodeProcess, tenant: Tenant) -> None:
     node.publish(tenant)
-    async with _agent(node, tenant), _client(node, tenant) as client:
+    async with agent_of(node, tenant), client_of(node, tenant) as client:
         opened = await client.wait(SessionOpened)
         reader, writer = await client.viewer()
         assert await reader.readexactly(12) == b"RFB 003.008\n"
@@ -123,7 +85,7 @@ async def test_presence_and_last_seen(node: NodeProcess, tenant: Tenant) -> None
         return computer.present
 
     assert not await asyncio.to_thread(present)
-    async with _agent(node, tenant):
+    async with agent_of(node, tenant):
         await _eventually(present)
     await _eventually(lambda: not present())
 
@@ -142,13 +104,13 @@ async def test_an_agent_is_told_of_its_documents(node: NodeProcess, tenant: Tena
             admin.post_document(tenant.document())
             keeper.post_document(stamp)
 
-    async with _agent(node, tenant) as agent:
+    async with agent_of(node, tenant) as agent:
         await agent.wait(News)  # the node list
         await asyncio.to_thread(publish)
         await agent.wait(News, 3)
         told = [(news.kind, news.version, news.document) for news in agent.of(News)]
         assert told == [("nodes", 1, None), ("computer", 1, None), ("stamp", 1, stamp)]
-    async with _agent(node, tenant) as agent:
+    async with agent_of(node, tenant) as agent:
         await agent.wait(News, 3)
         assert {news.kind for news in agent.of(News)} == {"computer", "stamp", "nodes"}
 
@@ -157,7 +119,7 @@ async def test_an_agent_is_told_of_its_documents(node: NodeProcess, tenant: Tena
 
 
 async def test_a_refused_request_has_one_record(node: NodeProcess, tenant: Tenant) -> None:
-    async with _agent(node, tenant), _client(node, tenant) as client:
+    async with agent_of(node, tenant), client_of(node, tenant) as client:
         ended = await end_of(client)
         assert ended.code == "DENIED"
     record = await asyncio.to_thread(node.record, kind="END", attempt=ended.attempt)
@@ -175,7 +137,7 @@ async def test_unknown_foreign_and_not_granted_are_one_answer(node: NodeProcess,
         admin.post_document(tenant.document(2, grants=[]))
     codes = set()
     for computer in (b"\x00" * 10, foreign.computer, tenant.computer):
-        async with _client(node, tenant, computer) as client:
+        async with client_of(node, tenant, computer) as client:
             codes.add((await end_of(client)).code)
     assert codes == {"DENIED"}
 
@@ -191,13 +153,13 @@ async def test_without_fresh_documents_nobody_is_joined(
     if missing != "stamp":
         with node.organisation(tenant, Role.KEEPER) as keeper:
             keeper.post_document(tenant.stamp())
-    async with _agent(node, tenant), _client(node, tenant) as client:
+    async with agent_of(node, tenant), client_of(node, tenant) as client:
         assert (await end_of(client)).code == "POLICY_STALE"
 
 
 async def test_an_absent_agent_is_said_to_be_absent(node: NodeProcess, tenant: Tenant) -> None:
     node.publish(tenant)
-    async with _client(node, tenant) as client:
+    async with client_of(node, tenant) as client:
         ended = await end_of(client)
         assert ended.code == "ABSENT"
     record = await asyncio.to_thread(node.record, kind="END", attempt=ended.attempt)
@@ -215,7 +177,7 @@ async def _open_session(client: RunningClient) -> str:
 
 async def test_a_revocation_ends_the_live_session(node: NodeProcess, tenant: Tenant) -> None:
     node.publish(tenant)
-    async with _agent(node, tenant), _client(node, tenant) as client:
+    async with agent_of(node, tenant), client_of(node, tenant) as client:
         attempt = await _open_session(client)
         began = time.monotonic()
 
@@ -228,13 +190,13 @@ async def test_a_revocation_ends_the_live_session(node: NodeProcess, tenant: Ten
         assert time.monotonic() - began < 5
     end = await asyncio.to_thread(node.record, kind="END", attempt=attempt)
     assert end["code"] == "REVOKED"
-    async with _client(node, tenant) as client:
+    async with client_of(node, tenant) as client:
         assert (await end_of(client)).code == "REVOKED"
 
 
 async def test_a_suspension_ends_the_live_session(node: NodeProcess, tenant: Tenant) -> None:
     node.publish(tenant)
-    async with _agent(node, tenant), _client(node, tenant) as client:
+    async with agent_of(node, tenant), client_of(node, tenant) as client:
         attempt = await _open_session(client)
 
         def suspend() -> None:

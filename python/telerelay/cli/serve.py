@@ -44,6 +44,11 @@ def serve(
     log_to_stderr(json=settings.log_json or json, level=settings.log_level)
 
     def started(standing: Standing, cluster: Cluster) -> None:
+        if cluster.successor_file.exists():
+            console.warn(
+                f"move {cluster.successor_file} off this machine: it replaces a lost or stolen CA",
+                f"{cluster.successor_file} をこの機器の外へ移してください。CA を失ったときに必要になります",
+            )
         pin, successor = (pin.hex() for pin in cluster.authority.pins(cluster.successor))
         addresses = ", ".join(standing.listening)
         record = {
@@ -62,10 +67,5 @@ def serve(
                 f"{standing.name} は {addresses} で待ち受けています。クラスター {pin[:12]}",
             ),
         )
-        if cluster.successor_file.exists():
-            console.warn(
-                f"move {cluster.successor_file} off this machine: it replaces a lost or stolen CA",
-                f"{cluster.successor_file} をこの機器の外へ移してください。CA を失ったときに必要になります",
-            )
 
     run_node(settings, started)
