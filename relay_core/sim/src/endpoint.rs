@@ -1,0 +1,276 @@
+//! The legs of an endpoint, agent's or client's: dialled, in outer TLS, framed, a path, leaving.
+use std::collections::BTreeMap;
+use std::ops::Range;
+
+use telerelay_outer::{How, LegKey};
+use telerelay_wire::Code;
+use telerelay_wire::FrameError;
+use telerelay_wire::ids::NodeName;
+use telerelay_wire::outer::Frame;
+
+use crate::agenda::{Event, Who};
+use crate::invariants;
+use crate::leg::path::{Came, EndPath, Peer};
+use crate::leg::{Leg, Told};
+use crate::network::{ConnectionId, Dialled, End, Read};
+use crate::node::LINGER;
+use crate::scene::Scene;
+
+/// One leg of an endpoint.
+#[derive(Debug)]
+pub(crate) struct EndLeg {
+    pub(crate) leg: Leg,
+    pub(crate) phase: Phase,
+    /// The node's WELCOME lists `direct`.
+    is_direct: bool,
+    /// FIN is sent or queued.
+    is_leaving: bool,
+}
+
+#[derive(Debug)]
+pub(crate) enum Phase {
+    Connecting,
+    Framed,
+    Path(Box<EndPath>),
+}
+
+/// What came by a leg.
+#[derive(Debug)]
+pub(crate) enum Heard {
+    Nothing,
+    Up,
+    Frame(Frame<'static>),
+    BadFrame(FrameError),
+    /// Inner TLS is up.
+    Secured(Peer),
+    /// Plaintext of inner TLS; it stands in the path.
+    Plaintext(Range<usize>),
+    /// The leg has ended, with or without a word.
+    Gone,
+}
+
+/// All legs of an endpoint, by the names that its machines give them.
+#[derive(Debug)]
+pub(crate) struct Legs<K> {
+    who: Who,
+    legs: BTreeMap<K, EndLeg>,
+    by_connection: BTreeMap<ConnectionId, K>,
+}
+
+impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
+    pub(crate) fn new(who: Who) -> Self {
+        Self {
+            who,
+            legs: BTreeMap::new(),
+            by_connection: BTreeMap::new(),
+        }
+    }
+
+    pub(crate) fn len(&self) -> usize {
+        self.legs.len()
+    }
+
+    pub(crate) fn iter(&self) -> impl Iterator<Item = (K, &EndLeg)> {
+        self.legs.iter().map(|(&key, leg)| (key, leg))
+    }
+
+    pub(crate) fn key_of(&self, connection: ConnectionId) -> Option<K> {
+        self.by_connection.get(&connection).copied()
+    }
+
+    /// A leg that is a path, and the path.
+    pub(crate) fn path(&mut self, key: K) -> Option<(&mut Leg, &mut EndPath)> {
+        match self.legs.get_mut(&key) {
+            Some(EndLeg {
+                leg,
+                phase: Phase::Path(path),
+                ..
+            }) => Some((leg, path)),
+            _ => None,
+        }
+    }
+
+    pub(crate) fn dial(&mut self, key: K, node: &NodeName, scene: &mut Scene) {
+        let connection = scene.dial(self.who, node);
+        scene.note_leg(self.who, "dials", key.into(), || node.to_string());
+        let leg = EndLeg {
+            leg: Leg::new(connection, End::Endpoint),
+            phase: Phase::Connecting,
+            is_direct: false,
+            is_leaving: false,
+        };
+        self.legs.insert(key, leg);
+        self.by_connection.insert(connection, key);
+    }
+
+    pub(crate) fn send(&mut self, key: K, frame: &Frame<'_>, scene: &mut Scene) {
+        scene.note_leg(self.who, "→", key.into(), || frame.name().to_owned());
+        if let Frame::Error(error) = frame {
+            let said = format!("an endpoint says {}", error.code);
+            scene.check(invariants::nobody_breaks_the_protocol(
+                error.code.code(),
+                &said,
+            ));
+        }
+        if let Some(one) = self.legs.get_mut(&key) {
+            one.leg.send(frame);
+            // Should this break the leg, its next turn finds out.
+            one.leg
+                .flush(&mut scene.network, scene.now, &mut scene.agenda);
+        }
+    }
+
+    /// The machine closes a leg.
+    pub(crate) fn close(&mut self, key: K, how: How, scene: &mut Scene) {
+        scene.note_leg(self.who, "closes", key.into(), || format!("{how:?}"));
+        match how {
+            How::AtOnce => self.drop_leg(key, true, scene),
+            How::Flushed => {
+                if let Some(one) = self.legs.get_mut(&key) {
+                    one.leg.close_notify();
+                }
+                self.leave(key, scene);
+            }
+        }
+    }
+
+    /// FIN follows what is queued; the other end is waited for.
+    pub(crate) fn leave(&mut self, key: K, scene: &mut Scene) {
+        if let Some(one) = self.legs.get_mut(&key)
+            && !std::mem::replace(&mut one.is_leaving, true)
+        {
+            one.leg.finish();
+            one.leg
+                .flush(&mut scene.network, scene.now, &mut scene.agenda);
+            scene.after(LINGER, Event::Lingered(self.who, one.leg.connection));
+        }
+    }
+
+    /// Gives a leg up.
+    pub(crate) fn drop_leg(&mut self, key: K, abort: bool, scene: &mut Scene) {
+        if let Some(one) = self.legs.remove(&key) {
+            self.by_connection.remove(&one.leg.connection);
+            one.leg
+                .close(abort, &mut scene.network, scene.now, &mut scene.agenda);
+        }
+    }
+
+    /// Forgets everything: the process is dead.
+    pub(crate) fn forget(&mut self) {
+        self.legs.clear();
+        self.by_connection.clear();
+    }
+
+    /// A leg becomes a path.
+    pub(crate) fn start(&mut self, key: K, mut path: EndPath) -> Option<(&mut Leg, &mut EndPath)> {
+        let one = self.legs.get_mut(&key)?;
+        path.is_direct = one.is_direct;
+        one.phase = Phase::Path(Box::new(path));
+        self.path(key)
+    }
+
+    /// The next thing that came by a leg. Call it until nothing does.
+    pub(crate) fn heard(&mut self, key: K, scene: &mut Scene) -> Heard {
+        let Some(one) = self.legs.get_mut(&key) else {
+            return Heard::Nothing;
+        };
+        let heard = one.heard(scene);
+        if let Heard::Frame(frame) = &heard {
+            scene.note_leg(self.who, "←", key.into(), || frame.name().to_owned());
+            if let Frame::Welcome(welcome) = frame {
+                one.is_direct = welcome
+                    .features
+                    .iter()
+                    .any(|feature| feature.as_str() == "direct");
+            }
+        }
+        heard
+    }
+
+    /// Writes what the network takes.
+    pub(crate) fn flush(&mut self, key: K, scene: &mut Scene) {
+        if let Some(one) = self.legs.get_mut(&key) {
+            // A leg that breaks here is found when it is read.
+            one.leg
+                .flush(&mut scene.network, scene.now, &mut scene.agenda);
+        }
+    }
+
+    /// Whether a leg waits for the other end to close.
+    pub(crate) fn is_leaving(&self, key: K) -> bool {
+        self.legs.get(&key).is_some_and(|one| one.is_leaving)
+    }
+
+    /// A leg puts its outer TLS down.
+    pub(crate) fn switch(&mut self, key: K, scene: &mut Scene) {
+        if !self.is_leaving(key)
+            && let Some((leg, path)) = self.path(key)
+        {
+            path.key_update(leg);
+            if path.switch(leg) {
+                scene.note_leg(self.who, "switches", key.into(), String::new);
+            }
+            self.flush(key, scene);
+        }
+    }
+}
+
+impl EndLeg {
+    fn heard(&mut self, scene: &mut Scene) -> Heard {
+        loop {
+            let told = match &mut self.phase {
+                Phase::Connecting => match scene.network.dialled(self.leg.connection) {
+                    Dialled::Pending => return Heard::Nothing,
+                    Dialled::Refused => return Heard::Gone,
+                    Dialled::Up => {
+                        self.phase = Phase::Framed;
+                        self.leg.hello();
+                        continue;
+                    }
+                },
+                Phase::Framed => match self.leg.told() {
+                    Told::Nothing => None,
+                    Told::Up => Some(Heard::Up),
+                    Told::Frame(frame) => Some(Heard::Frame(frame)),
+                    Told::BadFrame(error) => Some(Heard::BadFrame(error)),
+                    Told::Closed => Some(Heard::Gone),
+                    Told::Broken => Some(broken("what is no frame", scene)),
+                },
+                Phase::Path(path) => match path.came(&mut self.leg, &mut scene.dice) {
+                    Came::Nothing => None,
+                    Came::Secured(peer) => Some(Heard::Secured(peer)),
+                    Came::Plaintext(range) => Some(Heard::Plaintext(range)),
+                    Came::Closed | Came::Ended => Some(Heard::Gone),
+                    Came::Broken(what) => Some(broken(what, scene)),
+                },
+            };
+            // What was answered on the way leaves at once.
+            let is_broken = !self
+                .leg
+                .flush(&mut scene.network, scene.now, &mut scene.agenda);
+            if let Some(told) = told {
+                return told;
+            }
+            if is_broken {
+                return Heard::Gone;
+            }
+            match self
+                .leg
+                .fill(&mut scene.network, scene.now, &mut scene.agenda)
+            {
+                Read::Bytes(_) => {}
+                Read::Nothing => return Heard::Nothing,
+                Read::End | Read::Reset => return Heard::Gone,
+            }
+        }
+    }
+}
+
+fn broken(what: &str, scene: &mut Scene) -> Heard {
+    let said = format!("an endpoint reads {what}");
+    scene.check(invariants::nobody_breaks_the_protocol(
+        Some(Code::BadFrame),
+        &said,
+    ));
+    Heard::Gone
+}
