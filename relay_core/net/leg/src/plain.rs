@@ -1,15 +1,24 @@
 //! A TLS connection as a plaintext stream for somebody who opens no TLS: Python, over a socket pair (PROTOCOL.md §11).
 use std::io;
+use std::net::Shutdown;
 use std::time::Duration;
 
+use socket2::SockRef;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until};
 
-use crate::tls::{Progress, Tls, TlsError};
+use crate::accept::linger;
+use crate::tls::{OffsetBuffer, Progress, Tls, TlsError};
 
-/// Read at once, in either direction, and held at most beyond it: what was read and could not be written yet.
+/// How much is read at once, from either socket.
 const READ: usize = 16 * 1024;
+
+/// How much may wait for the network before the program's plaintext is read on.
+const UNSENT: usize = 64 * 1024;
+
+/// How long the other end may go on sending when the program has ended, so that it reads what was sent last.
+const LINGER: Duration = Duration::from_secs(2);
 
 /// What the reader of the plaintext would not watch over.
 #[derive(Clone, Copy, Debug)]
@@ -37,203 +46,207 @@ pub enum PlainError {
     TooMuch,
 }
 
-/// Moves plaintext between `tls` over `socket` and `plain` until both directions have ended, or one breaks.
+/// Moves plaintext between `tls` over `socket` and `program` until the program has ended, or one breaks. Where the network ends
+/// first, the program learns it and may still answer.
 pub async fn carry(
     socket: TcpStream,
     tls: Tls,
-    plain: UnixStream,
+    program: UnixStream,
     limits: Option<Limits>,
 ) -> Result<(), PlainError> {
-    let first_byte = limits.map(|limits| Instant::now() + limits.first_byte);
     let mut carrier = Carrier {
         socket,
         tls,
-        plain,
-        inbound: Vec::new(),
+        program,
+        inbound: OffsetBuffer::default(),
+        limit: limits.map(|limits| limits.unanswered),
         unanswered: 0,
         seen: false,
-        network_over: false,
-        plain_over: false,
+        inbound_over: false,
+        outbound_over: false,
     };
+    let first_byte = limits.map(|limits| Instant::now() + limits.first_byte);
     loop {
-        let moved = carrier.turn(limits.map(|limits| limits.unanswered))?;
-        if carrier.is_over() {
+        if let Err(error) = carrier.turn() {
+            // An alert, as far as the socket takes it.
+            carrier.write_network()?;
+            return Err(error);
+        }
+        if carrier.outbound_over && carrier.tls.outgoing().is_empty() {
+            linger(&mut carrier.socket, LINGER).await;
             return Ok(());
         }
-        if moved {
-            tokio::task::yield_now().await;
-            continue;
-        }
-        let late = async {
-            match first_byte.filter(|_| !carrier.seen) {
-                Some(until) => sleep_until(until).await,
-                None => std::future::pending().await,
-            }
-        };
+        let late = first_byte.filter(|_| !carrier.seen);
         tokio::select! {
-            ready = carrier.ready() => ready?,
-            () = late => return Err(PlainError::Late),
+            ready = readiness(carrier.network_interest(), |wanted| carrier.socket.ready(wanted)) => drop(ready?),
+            ready = readiness(carrier.program_interest(), |wanted| carrier.program.ready(wanted)) => drop(ready?),
+            () = until(late) => return Err(PlainError::Late),
         }
+        // A connection that is never starved must not starve others of its thread.
+        tokio::task::coop::consume_budget().await;
+    }
+}
+
+/// Waits for a socket; for ever where nothing is wanted of it.
+async fn readiness<T, F: Future<Output = T>>(
+    wanted: Option<Interest>,
+    ready: impl FnOnce(Interest) -> F,
+) -> T {
+    match wanted {
+        Some(wanted) => ready(wanted).await,
+        None => std::future::pending().await,
+    }
+}
+
+async fn until(moment: Option<Instant>) {
+    match moment {
+        Some(moment) => sleep_until(moment).await,
+        None => std::future::pending().await,
     }
 }
 
 struct Carrier {
     socket: TcpStream,
     tls: Tls,
-    plain: UnixStream,
-    /// Plaintext from the network that the reader has not taken.
-    inbound: Vec<u8>,
+    program: UnixStream,
+    /// Plaintext from the network that the program has not taken: one record's at most.
+    inbound: OffsetBuffer,
+    limit: Option<u64>,
+    /// Bytes that came since the program last said something.
     unanswered: u64,
     /// Something came from the network.
     seen: bool,
-    network_over: bool,
-    plain_over: bool,
+    /// Nothing goes to the program any more: the network ended, or the program does not read.
+    inbound_over: bool,
+    /// Nothing comes from the program any more.
+    outbound_over: bool,
 }
 
 impl Carrier {
-    fn turn(&mut self, limit: Option<u64>) -> Result<bool, PlainError> {
-        let mut moved = self.write_plain()?;
-        if self.inbound.is_empty() && !self.network_over {
-            moved |= self.read_network(limit)?;
-            moved |= self.write_plain()?;
-        }
-        moved |= self.write_network()?;
-        if self.tls.outgoing().is_empty() && !self.plain_over {
-            moved |= self.read_plain()?;
-            moved |= self.write_network()?;
-        }
-        Ok(moved)
+    /// Moves what can be moved without waiting: at most one read of each socket.
+    fn turn(&mut self) -> Result<(), PlainError> {
+        self.read_program()?;
+        self.write_network()?;
+        self.inward()?;
+        self.write_network()?;
+        self.tls.release();
+        self.inbound.release();
+        Ok(())
     }
 
-    fn is_over(&self) -> bool {
-        self.network_over
-            && self.plain_over
-            && self.inbound.is_empty()
-            && self.tls.outgoing().is_empty()
-    }
-
-    async fn ready(&self) -> io::Result<()> {
-        let reading = self.inbound.is_empty() && !self.network_over;
-        let network = wanted(reading, !self.tls.outgoing().is_empty());
-        let plain = wanted(
-            self.tls.outgoing().is_empty() && !self.plain_over,
-            !self.inbound.is_empty(),
-        );
-        let network = async {
-            match network {
-                Some(interest) => self.socket.ready(interest).await.map(drop),
-                None => std::future::pending().await,
-            }
-        };
-        let plain = async {
-            match plain {
-                Some(interest) => self.plain.ready(interest).await.map(drop),
-                None => std::future::pending().await,
-            }
-        };
-        tokio::select! {
-            ready = network => ready,
-            ready = plain => ready,
+    fn read_program(&mut self) -> Result<(), PlainError> {
+        if self.outbound_over || self.tls.outgoing().len() >= UNSENT {
+            return Ok(());
         }
-    }
-
-    fn read_network(&mut self, limit: Option<u64>) -> Result<bool, PlainError> {
-        let moved = match self.socket.try_read_buf(self.tls.read_buffer(READ)) {
-            Ok(0) => {
-                // Without close_notify too: an HTTP message says itself whether it is whole.
-                self.end_network()?;
-                return Ok(true);
+        let mut plaintext = [0; READ];
+        match self.program.try_read(&mut plaintext) {
+            Ok(0) => self.program_has_ended(),
+            Ok(length) => {
+                self.unanswered = 0;
+                self.tls.write(&plaintext[..length])?;
             }
-            Ok(_) => true,
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => false,
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => {}
+            Err(error) if is_gone(&error) => self.program_has_ended(),
             Err(error) => return Err(error.into()),
-        };
-        loop {
-            let inbound = &mut self.inbound;
-            let before = inbound.len();
-            let progress = self
-                .tls
-                .read_record(|plaintext| inbound.extend_from_slice(plaintext))?;
-            let length = inbound.len() - before;
-            self.seen |= length > 0;
-            self.unanswered += length as u64;
-            if limit.is_some_and(|limit| self.unanswered > limit) {
-                return Err(PlainError::TooMuch);
-            }
-            match progress {
-                Progress::Record => {}
-                Progress::Starved => return Ok(moved),
-                Progress::Closed => {
-                    self.write_plain()?;
-                    self.end_network()?;
-                    return Ok(true);
-                }
-            }
-        }
-    }
-
-    /// The network gives no more; the reader learns it behind what it has not taken yet.
-    fn end_network(&mut self) -> io::Result<()> {
-        self.network_over = true;
-        if self.inbound.is_empty() {
-            shut_writing(&self.plain)?;
         }
         Ok(())
     }
 
-    fn write_plain(&mut self) -> io::Result<bool> {
-        if self.inbound.is_empty() {
-            return Ok(false);
-        }
-        match self.plain.try_write(&self.inbound) {
-            Ok(length) => {
-                self.inbound.drain(..length);
-                if self.inbound.is_empty() && self.network_over {
-                    shut_writing(&self.plain)?;
+    /// The program closed its end: nothing more can be asked of it.
+    fn program_has_ended(&mut self) {
+        self.outbound_over = true;
+        self.inbound_over = true;
+        self.tls.close_notify();
+    }
+
+    /// Gives the program record after record, as long as it takes them.
+    fn inward(&mut self) -> Result<(), PlainError> {
+        let mut read = false;
+        while !self.inbound_over && self.write_program()? {
+            let inbound = &mut self.inbound;
+            let progress = self.tls.read_record(|plaintext| {
+                inbound.spare(plaintext.len()).extend_from_slice(plaintext);
+            })?;
+            match progress {
+                Progress::Record => self.count()?,
+                Progress::Closed => self.network_has_ended()?,
+                Progress::Starved if read => break,
+                Progress::Starved => {
+                    read = true;
+                    match self.socket.try_read_buf(self.tls.read_buffer(READ)) {
+                        // Without close_notify too: an HTTP message says itself whether it is whole.
+                        Ok(0) => self.network_has_ended()?,
+                        Ok(_) => {}
+                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
+                        Err(error) => return Err(error.into()),
+                    }
                 }
-                Ok(true)
             }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error),
+        }
+        Ok(())
+    }
+
+    fn count(&mut self) -> Result<(), PlainError> {
+        let length = self.inbound.filled().len();
+        self.seen |= length > 0;
+        self.unanswered += length as u64;
+        match self.limit {
+            Some(limit) if self.unanswered > limit => Err(PlainError::TooMuch),
+            _ => Ok(()),
         }
     }
 
-    fn read_plain(&mut self) -> Result<bool, PlainError> {
-        let mut buffer = [0; READ];
-        match self.plain.try_read(&mut buffer) {
-            Ok(0) => {
-                self.plain_over = true;
-                // Whoever wrote the plaintext has closed the whole stream: nobody reads what would still come.
-                self.network_over = true;
-                self.inbound.clear();
-                self.tls.close_notify();
-                Ok(true)
-            }
-            Ok(length) => {
-                self.unanswered = 0;
-                self.tls.write(&buffer[..length])?;
-                Ok(true)
-            }
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(false),
-            Err(error) => Err(error.into()),
+    fn network_has_ended(&mut self) -> io::Result<()> {
+        self.inbound_over = true;
+        match SockRef::from(&self.program).shutdown(Shutdown::Write) {
+            Err(error) if is_gone(&error) => Ok(()),
+            shut => shut,
         }
     }
 
-    fn write_network(&mut self) -> io::Result<bool> {
-        let mut moved = false;
+    /// Gives the program what lies here for it. True once it has taken everything.
+    fn write_program(&mut self) -> io::Result<bool> {
+        while !self.inbound.filled().is_empty() {
+            match self.program.try_write(self.inbound.filled()) {
+                Ok(length) => self.inbound.consume(length),
+                Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
+                Err(error) if is_gone(&error) => {
+                    // It reads no more; what it has said is still to be read from it.
+                    self.inbound_over = true;
+                    return Ok(false);
+                }
+                Err(error) => return Err(error),
+            }
+        }
+        Ok(true)
+    }
+
+    fn write_network(&mut self) -> io::Result<()> {
         while !self.tls.outgoing().is_empty() {
             match self.socket.try_write(self.tls.outgoing()) {
                 Ok(length) => self.tls.sent(length),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(error) => return Err(error),
             }
-            moved = true;
         }
-        Ok(moved)
+        Ok(())
+    }
+
+    fn network_interest(&self) -> Option<Interest> {
+        let reading = !self.inbound_over && self.inbound.filled().is_empty();
+        interest(reading, !self.tls.outgoing().is_empty())
+    }
+
+    fn program_interest(&self) -> Option<Interest> {
+        let reading = !self.outbound_over && self.tls.outgoing().len() < UNSENT;
+        interest(
+            reading,
+            !self.inbound_over && !self.inbound.filled().is_empty(),
+        )
     }
 }
 
-fn wanted(reading: bool, writing: bool) -> Option<Interest> {
+fn interest(reading: bool, writing: bool) -> Option<Interest> {
     match (reading, writing) {
         (true, true) => Some(Interest::READABLE | Interest::WRITABLE),
         (true, false) => Some(Interest::READABLE),
@@ -242,10 +255,10 @@ fn wanted(reading: bool, writing: bool) -> Option<Interest> {
     }
 }
 
-fn shut_writing(stream: &UnixStream) -> io::Result<()> {
-    match socket2::SockRef::from(stream).shutdown(std::net::Shutdown::Write) {
-        // The other end is gone already.
-        Err(error) if error.kind() == io::ErrorKind::NotConnected => Ok(()),
-        result => result,
-    }
+/// The program closed its end, perhaps without reading everything.
+fn is_gone(error: &io::Error) -> bool {
+    matches!(
+        error.kind(),
+        io::ErrorKind::BrokenPipe | io::ErrorKind::ConnectionReset | io::ErrorKind::NotConnected
+    )
 }

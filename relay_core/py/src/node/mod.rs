@@ -142,10 +142,6 @@ impl Node {
         revoked: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
         nodes_version: u64,
     ) -> PyResult<()> {
-        let organisations: Vec<(Anchor, Standing)> = organisations
-            .into_iter()
-            .map(organisation)
-            .collect::<Result<_, _>>()?;
         let mut devices = BTreeSet::new();
         for (organisation, revoked) in &revoked {
             let organisation = OrganisationId(fixed(organisation)?);
@@ -153,11 +149,16 @@ impl Node {
                 devices.insert((organisation, DeviceId(fixed(device)?)));
             }
         }
+        // Reading 1,700 roots takes longer than Python's other work should wait.
         py.detach(|| {
+            let organisations = organisations
+                .into_iter()
+                .map(organisation)
+                .collect::<Result<_, _>>()?;
             self.node
                 .set_snapshot(organisations, devices, nodes_version);
-        });
-        Ok(())
+            Ok(())
+        })
     }
 
     /// Answer `RouteAsked`.

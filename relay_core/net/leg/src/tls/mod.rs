@@ -14,7 +14,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, CommonState, NamedGroup, ServerConfig};
 use telerelay_wire::record;
 
-use offset_buffer::OffsetBuffer;
+pub(crate) use offset_buffer::OffsetBuffer;
 use turn::{Connection, Output, Turn};
 
 /// The most bytes of one handshake message, which rustls leaves in the read buffer until it is whole. A flight of ours is

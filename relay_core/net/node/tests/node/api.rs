@@ -79,6 +79,29 @@ async fn requests_pass_with_the_identity_of_who_asks() {
 }
 
 #[tokio::test]
+async fn an_answer_that_does_not_wait_for_the_request_arrives_whole() {
+    let mut world = World::new();
+    let browser = world.browse(Some(&world.organisation.role("admin"))).await;
+    let (mut server, told) = world.answering().await;
+    drop(told);
+    let (mut reading, mut writing) = browser.into_split();
+    let request = pattern(3_000_000, 10);
+    let ask = async move {
+        // Refused in the middle: the server closes before it has read everything.
+        drop(writing.write_all(&request).await);
+    };
+    let refuse = async move {
+        server.read_exact(&mut [0; 1000]).await.unwrap();
+        server.write_all(b"413").await.unwrap();
+        drop(server);
+    };
+    let mut answer = Vec::new();
+    let ((), (), read) = tokio::join!(ask, refuse, reading.read_to_end(&mut answer));
+    read.unwrap();
+    assert_eq!(answer, b"413");
+}
+
+#[tokio::test]
 async fn a_client_that_leaves_is_seen_by_the_server() {
     let mut world = World::new();
     let mut browser = world.browse(None).await;
