@@ -11,8 +11,8 @@ use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::key_store::{FileKey, KeyFileError, KeyStore, Signing};
 
-/// The most certificates of a chain file: leaf, issuer, root.
-const CHAIN_CERTIFICATES: usize = 3;
+/// The most certificates of a chain file: leaf and issuer. A root is never sent (PROTOCOL.md §3.2).
+const CHAIN_CERTIFICATES: usize = 2;
 
 /// Credentials cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -100,5 +100,56 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsEr
             source,
         }),
         _ => Err(no_chain()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use telerelay_mint::Organisation;
+
+    use super::*;
+    use crate::fixture::COMPUTER;
+
+    #[test]
+    fn chain_and_key_must_belong_together() {
+        let organisation = Organisation::new("organisation");
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, key) = organisation.agent(COMPUTER).write(folder.path(), "one");
+        let (_, other) = organisation.agent(COMPUTER).write(folder.path(), "two");
+        assert_eq!(Credentials::read(&chain, &key).unwrap().chain().len(), 2);
+        let error = Credentials::read(&chain, &other).unwrap_err();
+        assert!(
+            matches!(error, CredentialsError::OtherKey { .. }),
+            "{error}"
+        );
+        assert_eq!(error.code(), Code::Certificate);
+    }
+
+    #[test]
+    fn each_way_to_have_no_chain_is_named() {
+        let organisation = Organisation::new("organisation");
+        let folder = tempfile::tempdir().unwrap();
+        let (chain, key) = organisation.client().write(folder.path(), "client");
+        let pem = fs::read_to_string(&chain).unwrap();
+        let four = [pem.as_str(), pem.as_str()].concat();
+        for text in ["", "no certificate", four.as_str(), &pem[..pem.len() / 4]] {
+            fs::write(&chain, text).unwrap();
+            let error = Credentials::read(&chain, &key).unwrap_err();
+            assert!(matches!(error, CredentialsError::NoChain { .. }), "{error}");
+            assert_eq!(error.code(), Code::Certificate);
+        }
+        fs::remove_file(&chain).unwrap();
+        let error = Credentials::read(&chain, &key).unwrap_err();
+        assert!(
+            matches!(error, CredentialsError::Unreadable { .. }),
+            "{error}"
+        );
+        fs::remove_file(&key).unwrap();
+        assert_eq!(
+            Credentials::read(&chain, &key).unwrap_err().code(),
+            Code::KeyFile
+        );
     }
 }

@@ -193,3 +193,75 @@ impl Signer for Signing {
         SignatureScheme::ECDSA_NISTP256_SHA256
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use aws_lc_rs::signature::{ECDSA_P256_SHA256_ASN1, UnparsedPublicKey};
+    use telerelay_mint::Organisation;
+
+    use super::*;
+
+    fn key_file(folder: &tempfile::TempDir) -> PathBuf {
+        let client = Organisation::new("organisation").client();
+        client.write(folder.path(), "client").1
+    }
+
+    #[test]
+    fn a_file_of_mode_0600_signs() {
+        let folder = tempfile::tempdir().unwrap();
+        let key = FileKey::read(&key_file(&folder)).unwrap();
+        let signature = key.sign(b"message").unwrap();
+        let public = UnparsedPublicKey::new(&ECDSA_P256_SHA256_ASN1, key.public_point());
+        assert!(public.verify(b"message", &signature).is_ok());
+        assert!(public.verify(b"another", &signature).is_err());
+        assert_eq!(format!("{key:?}"), "FileKey");
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_file_that_others_may_touch_is_refused() {
+        use std::os::unix::fs::PermissionsExt;
+
+        let folder = tempfile::tempdir().unwrap();
+        let path = key_file(&folder);
+        for mode in [0o640, 0o604, 0o660, 0o601, 0o777] {
+            fs::set_permissions(&path, fs::Permissions::from_mode(mode)).unwrap();
+            match FileKey::read(&path) {
+                Err(KeyFileError::Mode { mode: found, .. }) => assert_eq!(found, mode),
+                other => panic!("{mode:o}: {other:?}"),
+            }
+        }
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o400)).unwrap();
+        assert!(FileKey::read(&path).is_ok());
+    }
+
+    #[test]
+    fn what_is_wrong_with_the_content_is_said() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = key_file(&folder);
+        let pem = fs::read_to_string(&path).unwrap();
+        let encrypted = pem.replace("PRIVATE KEY", "ENCRYPTED PRIVATE KEY");
+        let sec1 = pem.replace("PRIVATE KEY", "EC PRIVATE KEY");
+        let cut = pem.replace("MIG", "AAA");
+        let cases = [
+            ("", "no private key in PEM"),
+            (encrypted.as_str(), "encrypted with a passphrase"),
+            (sec1.as_str(), "not in PKCS#8"),
+            (cut.as_str(), "not a P-256 key"),
+        ];
+        for (text, expected) in cases {
+            fs::write(&path, text).unwrap();
+            match FileKey::read(&path) {
+                Err(KeyFileError::Content { what, .. }) => assert_eq!(what, expected),
+                other => panic!("{expected}: {other:?}"),
+            }
+        }
+        fs::remove_file(&path).unwrap();
+        assert!(matches!(
+            FileKey::read(&path),
+            Err(KeyFileError::Unreadable { .. })
+        ));
+    }
+}

@@ -151,6 +151,28 @@ fn what_stands_behind_switch_is_left_over_untouched_at_every_split() {
     }
 }
 
+#[test]
+fn handshake_messages_may_span_records() {
+    let fixture = Fixture::new();
+    let credentials = credentials(&fixture.organisation.agent(COMPUTER));
+    let configs = OuterConfigs::new(fixture.pins(), Some(&credentials), Language::Telerelay);
+    let mut config = (*configs.unwrap().hybrid).clone();
+    // A Certificate message of ours has a kilobyte.
+    config.max_fragment_size = Some(64);
+    let name = server_name(&node_name()).unwrap();
+    for step in [1, usize::MAX] {
+        let mut pair = Pair {
+            agent: Tls::client(config.clone().into(), name.clone()).unwrap(),
+            node: Tls::server(fixture.configs.of(Language::Telerelay)).unwrap(),
+        };
+        pair.handshake(step);
+        pair.agent.write(b"afterwards").unwrap();
+        let bytes = take_outgoing(&mut pair.agent);
+        assert_eq!(read(&mut pair.node, &bytes).unwrap(), [b"afterwards"]);
+        assert_eq!(pair.node.take_left_over(), Some(Vec::new()));
+    }
+}
+
 /// An agent on rustls' buffered connection, which can ask for a KeyUpdate, and the node's end.
 fn with_key_updates() -> (rustls::ClientConnection, Tls) {
     let fixture = Fixture::new();
