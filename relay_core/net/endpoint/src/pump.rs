@@ -119,14 +119,7 @@ impl Secured {
     async fn say_goodbye(&mut self) {
         let Self { socket, stack, .. } = self;
         // A path that takes no more bytes gets none: the other end finds out by its own timers.
-        let _in_time = timeout(LINGER, async {
-            while write_socket(socket, stack).is_ok() && !stack.outgoing().is_empty() {
-                if socket.writable().await.is_err() {
-                    return;
-                }
-            }
-        })
-        .await;
+        let _in_time = timeout(LINGER, leave(socket, stack)).await;
     }
 
     /// The group that inner TLS negotiated.
@@ -399,15 +392,6 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             local,
             ..
         } = &mut self;
-        let leave = async {
-            while write_socket(socket, stack).is_ok() && !stack.outgoing().is_empty() {
-                if socket.writable().await.is_err() {
-                    return;
-                }
-            }
-            // Until the node has ended the leg too: closed with bytes unread, a socket is reset, and CLOSE may be lost with it.
-            linger(socket, LINGER).await;
-        };
         let owe = async {
             let Some(Attached {
                 local,
@@ -440,7 +424,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             }
         };
         // What does not leave in time is dropped with the sockets: the other end has timers of its own.
-        let _in_time = timeout(LINGER, async { tokio::join!(leave, owe) }).await;
+        let _in_time = timeout(LINGER, async { tokio::join!(leave(socket, stack), owe) }).await;
         let ended = self
             .ended
             .take()
@@ -453,6 +437,17 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             self.side,
         )
     }
+}
+
+/// Sends what waits, and outlasts the node's end of the leg: closed with bytes unread a socket is reset, and what was sent last,
+/// CLOSE or an alert, may be lost with it.
+async fn leave(socket: &mut TcpStream, stack: &mut Stack) {
+    while write_socket(socket, stack).is_ok() && !stack.outgoing().is_empty() {
+        if socket.writable().await.is_err() {
+            return;
+        }
+    }
+    linger(socket, LINGER).await;
 }
 
 fn interest(stack: &Stack) -> Interest {
