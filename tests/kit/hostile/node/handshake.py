@@ -6,13 +6,15 @@ from tests.kit.decoder import records
 
 SERVER_NAME, ALPN, SUPPORTED_GROUPS, KEY_SHARE, SUPPORTED_VERSIONS = 0, 16, 10, 51, 43
 EARLY_DATA, PRE_SHARED_KEY = 42, 41
-_CLIENT_HELLO, _SERVER_HELLO = 1, 2
+CLIENT_HELLO, SERVER_HELLO = 1, 2
+HYBRID = 0x11EC
 
 
 @dataclass(frozen=True)
 class Hello:
-    """A ClientHello or ServerHello: its extensions by number."""
+    """A ClientHello or ServerHello: its legacy session ID, and its extensions by number."""
 
+    session: bytes
     extensions: dict[int, bytes]
 
     @property
@@ -21,35 +23,47 @@ class Hello:
         return _numbers(self.extensions[SUPPORTED_GROUPS][2:])
 
     @property
-    def offered_shares(self) -> list[int]:
-        """The groups that a ClientHello has a key share of."""
-        rest, groups = self.extensions[KEY_SHARE][2:], []
+    def offered_shares(self) -> dict[int, bytes]:
+        """A ClientHello's key shares by their group."""
+        rest, shares = self.extensions[KEY_SHARE][2:], {}
         while rest:
-            groups.append(int.from_bytes(rest[:2], "big"))
-            rest = rest[4 + int.from_bytes(rest[2:4], "big") :]
-        return groups
+            group = int.from_bytes(rest[:2], "big")
+            shares[group], rest = _vector(rest[2:], 2)
+        return shares
 
     @property
     def chosen_group(self) -> int:
         """The group of a ServerHello's key share."""
         return int.from_bytes(self.extensions[KEY_SHARE][:2], "big")
 
+    @property
+    def chosen_share(self) -> bytes:
+        """A ServerHello's key share."""
+        return _vector(self.extensions[KEY_SHARE][2:], 2)[0]
+
 
 def client_hello(stream: bytes) -> Hello:
     """The ClientHello that a stream of TLS records begins with."""
-    body = _message(stream, _CLIENT_HELLO)
-    rest = body[2 + 32 :]
-    rest = rest[1 + rest[0] :]
-    rest = rest[2 + int.from_bytes(rest[:2], "big") :]
-    rest = rest[1 + rest[0] :]
-    return Hello(_extensions(rest))
+    return read_client_hello(_message(stream, CLIENT_HELLO))
 
 
 def server_hello(stream: bytes) -> Hello:
     """The ServerHello that a stream of TLS records begins with."""
-    body = _message(stream, _SERVER_HELLO)
-    rest = body[2 + 32 :]
-    return Hello(_extensions(rest[1 + rest[0] + 3 :]))
+    return read_server_hello(_message(stream, SERVER_HELLO))
+
+
+def read_client_hello(body: bytes) -> Hello:
+    """The body of a ClientHello."""
+    session, rest = _vector(body[2 + 32 :], 1)
+    _suites, rest = _vector(rest, 2)
+    _compressions, rest = _vector(rest, 1)
+    return Hello(session, _extensions(rest))
+
+
+def read_server_hello(body: bytes) -> Hello:
+    """The body of a ServerHello."""
+    session, rest = _vector(body[2 + 32 :], 1)
+    return Hello(session, _extensions(rest[3:]))
 
 
 def _message(stream: bytes, kind: int) -> bytes:
@@ -64,13 +78,19 @@ def _message(stream: bytes, kind: int) -> bytes:
     raise AssertionError("the stream ends within its first handshake message")
 
 
-def _extensions(block: bytes) -> dict[int, bytes]:
-    rest, found = block[2 : 2 + int.from_bytes(block[:2], "big")], {}
-    while rest:
-        length = int.from_bytes(rest[2:4], "big")
-        found[int.from_bytes(rest[:2], "big")] = rest[4 : 4 + length]
-        rest = rest[4 + length :]
+def _extensions(data: bytes) -> dict[int, bytes]:
+    block, _ = _vector(data, 2)
+    found = {}
+    while block:
+        kind = int.from_bytes(block[:2], "big")
+        found[kind], block = _vector(block[2:], 2)
     return found
+
+
+def _vector(data: bytes, width: int) -> tuple[bytes, bytes]:
+    """What a length of `width` bytes covers, and what stands behind it."""
+    end = width + int.from_bytes(data[:width], "big")
+    return data[width:end], data[end:]
 
 
 def _numbers(data: bytes) -> list[int]:
