@@ -5,12 +5,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from telerelay.authority.cluster import ClusterAuthority, new_cluster
-from telerelay.authority.profile import certify_agent
 from telerelay.authority.signing import sign_nodes
 from telerelay_core import SessionRules
-from telerelay_endpoint.certificates import Role, RoleKey
+from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.credentials import Credentials, Relay
-from telerelay_endpoint.keys import key_id, make_key
 from telerelay_endpoint.lines import ClusterLine
 from telerelay_endpoint.payloads import ListedNode, NodeAddress, NodeList
 from tests.kit.tenant import NOW, Tenant
@@ -22,17 +20,14 @@ class EnrolledAgent:
     """An agent of one tenant and one cluster; `tenant` signs what it holds."""
 
     def __init__(self, folder: Path) -> None:
-        key = make_key()
-        self.tenant = Tenant(agent=key_id(key.public_key()))
+        self.tenant = Tenant()
         self.cluster, successor = new_cluster(NOW)
-        issuer = self.tenant.keys.roles[RoleKey.ISSUER]
-        leaf = certify_agent(key.public_key(), self.tenant.computer, issuer.certificate, issuer.key, NOW)
         line = ClusterLine(self.cluster.pins(successor.public_key()), (FIRST_NODE,))
         self.credentials = Credentials(
             folder=folder,
             relay=Relay(Role.AGENT, line, "desk 4", self.tenant.computer),
-            chain=(leaf, issuer.certificate),
-            root=self.tenant.keys.root.certificate,
+            chain=tuple(self.tenant.chain(Role.AGENT)),
+            root=self.tenant.root,
         )
 
     def nodes(self, version: int, *names: str, authority: ClusterAuthority | None = None) -> bytes:

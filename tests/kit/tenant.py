@@ -2,9 +2,10 @@
 
 import os
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -45,6 +46,12 @@ class Tenant:
     @cached_property
     def keys(self) -> NewOrganisation:
         return new_organisation(self.name, self.now)
+
+    def sibling(self, **other: Any) -> "Tenant":
+        """The same organisation with another computer, agent or client."""
+        tenant = replace(self, **other)
+        tenant.__dict__["keys"] = self.keys
+        return tenant
 
     @property
     def id(self) -> bytes:
@@ -91,8 +98,15 @@ class Tenant:
         )
         return sign_computer_document(document, self.keys.signer(signer)).encoded
 
-    def stamp(self, epoch: int = 1, document_version: int = 1, revocations_version: int = 1) -> bytes:
-        expires = self.now + 14 * DAY
+    def stamp(
+        self,
+        epoch: int = 1,
+        document_version: int = 1,
+        revocations_version: int = 1,
+        *,
+        expires_in: int = 14 * DAY,
+    ) -> bytes:
+        expires = self.now + expires_in
         stamp = Stamp(self.computer, document_version, revocations_version, epoch, self.now, expires)
         return sign_stamp(stamp, self.keys.signer(RoleKey.FRESHNESS)).encoded
 

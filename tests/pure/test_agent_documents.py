@@ -1,6 +1,7 @@
 """The agent's keeper of documents: what is taken, what stays in force, what survives a restart."""
 
 import asyncio
+import os
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from telerelay_agent.verdict import why_stale
 from telerelay_endpoint.certificates import RoleKey
 from telerelay_endpoint.documents import Clock, Kind
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.keys import make_key
 from telerelay_endpoint.payloads import Grant
 from tests.kit.fake_agent import FIRST_NODE, EnrolledAgent
 from tests.kit.tenant import DAY, NOW, Tenant
@@ -78,7 +80,7 @@ def test_the_same_version_with_other_bytes_is_refused(agent: EnrolledAgent) -> N
 
 @pytest.mark.parametrize("kind", [Kind.COMPUTER, Kind.STAMP, Kind.REVOCATIONS])
 def test_a_foreign_organisations_word_is_refused(agent: EnrolledAgent, kind: Kind) -> None:
-    foreign = Tenant(computer=agent.tenant.computer, agent=agent.tenant.agent)
+    foreign = Tenant(computer=agent.tenant.computer, agent_key=agent.tenant.agent_key)
     encoded = {
         Kind.COMPUTER: foreign.document(),
         Kind.STAMP: foreign.stamp(),
@@ -92,9 +94,8 @@ def test_a_foreign_organisations_word_is_refused(agent: EnrolledAgent, kind: Kin
 
 def test_a_document_of_another_computer_key_or_signer_is_refused(agent: EnrolledAgent) -> None:
     own = open_documents(agent)
-    keys = agent.tenant.keys
-    other_computer = Tenant(keys=keys, agent=agent.tenant.agent)
-    other_agent = Tenant(keys=keys, computer=agent.tenant.computer)
+    other_computer = agent.tenant.sibling(computer=os.urandom(10))
+    other_agent = agent.tenant.sibling(agent_key=make_key())
     assert refusal(own, Kind.COMPUTER, other_computer.document()) == "DOCUMENT"
     assert refusal(own, Kind.COMPUTER, other_agent.document()) == "DOCUMENT"
     assert refusal(own, Kind.COMPUTER, agent.tenant.document(signer=RoleKey.REVOKER)) == "DOCUMENT"
@@ -109,7 +110,7 @@ def test_one_kind_never_passes_for_another(agent: EnrolledAgent) -> None:
 
 def test_an_expired_document_is_refused_and_what_is_held_expires_too(agent: EnrolledAgent) -> None:
     own = open_documents(agent)
-    assert refusal(own, Kind.STAMP, agent.tenant.stamp(expires=NOW)) == "POLICY_STALE"
+    assert refusal(own, Kind.STAMP, agent.tenant.stamp(expires_in=0)) == "POLICY_STALE"
     take_all(own, agent.tenant)
     assert why_stale(own.for_verdict(), NOW + 15 * DAY) is not None
 
