@@ -17,7 +17,7 @@ def requirement(name: str) -> str:
 
 
 def install(lock: str, folder: Path) -> subprocess.CompletedProcess[str]:
-    """Install `lock` into the new `folder` as packaging/setup/venv.sh does, with nothing from an earlier run."""
+    """Install `lock` into the new `folder` as venv.sh does, with nothing from an earlier run."""
     folder.mkdir()
     file = folder / "requirements.lock"
     file.write_text(lock)
