@@ -17,6 +17,8 @@
 //!   resume secret; [`config::INNER_PLAINTEXT`] is the most of one record; [`trust::Refusal::of`] tells why a verifier
 //!   refused, [`trust::Revoked`] is the revocation list in force
 //!
+//! - [`plain::carry`]: a connection of the API as plaintext over a socket pair, for a program that opens no TLS (Unix)
+//!
 //! and from the node's: [`config::NodeConfigs`] over [`trust::Organisations`], [`socket::listen`], [`accept::accept`],
 //! [`accept::linger`]; `plain::carry` hands a connection of the API to Python as a stream of plaintext.
 pub mod accept;

@@ -1,6 +1,7 @@
 //! The accept loop: takes connections as long as there is room for them, and hands them to the workers in turn.
 use std::io;
 use std::net::SocketAddr;
+use std::sync::Arc;
 use std::time::Duration;
 
 use tokio::net::{TcpListener, TcpStream};
@@ -15,7 +16,7 @@ use crate::event::{PLACES, PLACES_PER_CONNECTION};
 const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts on one address until the node has drained. Runs on the first worker.
-pub(crate) async fn run(listener: TcpListener, entrance: Entrance, workers: Vec<Handle>) {
+pub(crate) async fn run(listener: Arc<TcpListener>, entrance: Entrance, workers: Vec<Handle>) {
     let control = entrance.control.clone();
     let accept = async {
         let mut next = 0;

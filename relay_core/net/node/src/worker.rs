@@ -38,10 +38,16 @@ pub(crate) fn start(
         // Listeners register with the runtime that they are made in.
         let _inside = first.enter();
         for (socket, entrance) in listeners {
-            let listener = TcpListener::from_std(socket)?;
-            first.spawn(listener::run(listener, entrance, handles.clone()));
+            let listener = Arc::new(TcpListener::from_std(socket)?);
+            let workers = handles.clone();
+            first.spawn(kept_alive(control.clone(), "listener", move || {
+                listener::run(listener.clone(), entrance.clone(), workers.clone())
+            }));
         }
-        first.spawn(control.clone().run_timers());
+        let timed = control.clone();
+        first.spawn(kept_alive(control.clone(), "timers", move || {
+            timed.clone().run_timers()
+        }));
     }
     let running = Arc::new(Running(control.clone()));
     for (number, runtime) in runtimes.into_iter().enumerate() {
@@ -55,6 +61,21 @@ pub(crate) fn start(
             })?;
     }
     Ok(())
+}
+
+/// Runs what a node cannot be without. A panic there costs what it was at, not the node.
+async fn kept_alive<F>(control: Arc<Control>, what: &'static str, make: impl Fn() -> F)
+where
+    F: Future<Output = ()> + Send + 'static,
+{
+    while let Err(error) = tokio::spawn(make()).await {
+        if !error.is_panic() {
+            return;
+        }
+        control.counters.panics.add(1);
+        tracing::error!(code = "INTERNAL", what, "panicked, and is started again");
+        sleep(LOOK).await;
+    }
 }
 
 /// Waits for the end of the node, and then a little for connections that are still reading what was sent to them last.

@@ -65,13 +65,16 @@ async fn a_node_without_sessions_stops_at_once() {
     assert!(matches!(world.event().await, Event::Stopped));
 }
 
-/// Told things, it panics at a program of this name.
+/// Told things, it panics at an agent's program of this name and at attempts that end with `BUSY`.
 struct Fragile(mpsc::UnboundedSender<Event>);
 
 impl Told for Fragile {
     fn tell(&self, event: Event) {
         if let Event::AgentReady(ready) = &event {
             assert_ne!(&*ready.program, "bomb", "on purpose");
+        }
+        if let Event::AttemptEnded(ended) = &event {
+            assert_ne!(ended.code, Code::Busy, "on purpose");
         }
         drop(self.0.send(event));
     }
@@ -81,17 +84,32 @@ impl Told for Fragile {
     }
 }
 
-#[tokio::test]
-async fn a_panic_stays_in_its_connection() {
+fn fragile() -> World {
     let (sender, events) = mpsc::unbounded_channel();
     let told = Arc::new(Fragile(sender));
-    let mut world = World::told(
-        1,
-        &[Side::Both],
-        told,
-        events,
-        Arc::new(AtomicUsize::new(1 << 20)),
-    );
+    let waiting = Arc::new(AtomicUsize::new(1 << 20));
+    World::told(1, &[Side::Both], told, events, waiting)
+}
+
+#[tokio::test]
+async fn a_panic_in_a_timer_does_not_stop_the_timers() {
+    let mut world = fragile();
+    let client = world.organisation.client();
+    // A denial leaves by a timer, and so does the event that follows it.
+    for code in [Code::Busy, Code::Denied] {
+        let (mut at_client, request) = world.asking(&client).await;
+        world
+            .node
+            .decide(request.ticket, telerelay_node::Decision::Deny(code.into()));
+        assert_eq!(at_client.error().await.code, code);
+    }
+    assert_eq!(world.ended().await.code, Code::Denied);
+    assert_eq!(world.statistic("panics"), 1);
+}
+
+#[tokio::test]
+async fn a_panic_stays_in_its_connection() {
+    let mut world = fragile();
     let mut other = COMPUTER;
     other.0[0] ^= 1;
     let mut healthy = world.ready(&world.organisation.agent(other)).await;
