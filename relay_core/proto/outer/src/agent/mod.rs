@@ -343,6 +343,9 @@ impl Agent {
         match (&self.post, frame) {
             (Post::Hello { .. }, Frame::Welcome(welcome)) => self.welcomed(welcome, now, entropy),
             (_, Frame::Error(error)) => self.sent_away(key, error, now, entropy),
+            (Post::Ready { .. }, Frame::Incoming(incoming)) if self.is_in_use(incoming.path) => {
+                self.break_off(key, Code::PathUnknown, now, entropy);
+            }
             (Post::Ready { .. }, Frame::Incoming(incoming)) => {
                 let incoming = Box::new(incoming);
                 self.commands.push_back(Command::Verdict(incoming.clone()));
@@ -357,6 +360,15 @@ impl Agent {
             }
             _ => self.break_off(key, Code::BadFrame, now, entropy),
         }
+    }
+
+    /// A path ID serves one pairing (PROTOCOL.md §5.2): two sessions under one could not be told apart, by CUT and by `SESSION_END`.
+    fn is_in_use(&self, path: PathId) -> bool {
+        self.paths.contains(&path)
+            || self
+                .accepted
+                .values()
+                .any(|accepted| accepted.incoming.path == path)
     }
 
     /// What a node tells on the ready connection without asking for anything.

@@ -362,6 +362,20 @@ fn paired_without_consent_starts_nothing() {
 }
 
 #[test]
+fn a_path_that_is_in_use_is_not_asked_for_again() {
+    let mut office = Office::ready();
+    office.frame(0, incoming(1));
+    office.verdict(1, Verdict::Allow);
+    office.up(1);
+    office.frame(1, welcome(45, 20));
+    let refused = office.frame(1, incoming(1));
+    assert_eq!(refused[..2], ["1< ERROR PATH_UNKNOWN", "1 close"]);
+    let mut office = Office::on_path();
+    let refused = office.frame(1, incoming(1));
+    assert_eq!(refused[..2], ["1< ERROR PATH_UNKNOWN", "1 close"]);
+}
+
+#[test]
 fn frames_that_a_state_does_not_name_end_the_leg() {
     let mut office = Office::new();
     office.start();
