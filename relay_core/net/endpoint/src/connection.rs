@@ -2,7 +2,9 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
+use std::time::Duration;
 
+use telerelay_leg::accept::linger;
 use telerelay_leg::dial::Dialer;
 use telerelay_leg::tls::{Progress, Tls, TlsError};
 use telerelay_outer::{Hop, How, LegKey};
@@ -13,12 +15,19 @@ use tokio::io::Interest;
 use tokio::net::TcpStream;
 use tokio::runtime::Handle;
 use tokio::sync::mpsc;
+use tokio::task::AbortHandle;
+use tokio::task::coop::consume_budget;
+use tokio::time::timeout;
 
 /// Orders that wait for a leg. The machine sends a handful at once: HELLO and CONNECT, or all reports that waited for a ready connection
 /// (64, PROTOCOL.md §12); one that does not read them any more is closed.
 const ORDERS: usize = 128;
 /// How much is read from the socket at once: a handful of control frames, or the beginning of an inner handshake.
 const READ: usize = 4 * 1024;
+/// What may wait for a node that does not read, beyond the answers to one read: such a node is not read either.
+const UNSENT: usize = 64 * 1024;
+/// How long the last words of a leg may take to leave, and how long the node may go on sending meanwhile.
+pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// What the machine wants of a leg.
 pub(crate) enum Order<S> {
@@ -38,14 +47,25 @@ pub(crate) trait Owner: Send + Sync + Sized + 'static {
     fn frame(self: &Arc<Self>, leg: LegKey, frame: Frame<'_>);
     fn frame_error(self: &Arc<Self>, leg: LegKey, error: FrameError);
     fn leg_gone(self: &Arc<Self>, leg: LegKey, code: Code);
-    /// The leg's task has ended, whatever the reason.
+    /// The leg's task has ended, whatever the reason: its path has ended with it, if it had one that nobody told the end of.
     fn leg_over(self: &Arc<Self>, leg: LegKey);
     /// Runs the path to its end. The owner tells its machine.
-    fn path(self: &Arc<Self>, leg: Leg, start: Self::Start) -> impl Future<Output = ()> + Send;
+    fn path(
+        self: &Arc<Self>,
+        key: LegKey,
+        leg: Leg,
+        start: Self::Start,
+    ) -> impl Future<Output = ()> + Send;
 }
 
-/// The legs of one owner, as their orders reach them.
-pub(crate) struct Legs<S>(BTreeMap<LegKey, mpsc::Sender<Order<S>>>);
+/// The legs of one owner, from their dial until their task has ended.
+pub(crate) struct Legs<S>(BTreeMap<LegKey, Task<S>>);
+
+struct Task<S> {
+    /// `None` for a leg that did not take its orders.
+    orders: Option<mpsc::Sender<Order<S>>>,
+    abort: AbortHandle,
+}
 
 impl<S> Default for Legs<S> {
     fn default() -> Self {
@@ -57,20 +77,25 @@ impl<S: Send + 'static> Legs<S> {
     /// Dials one address and runs the leg to its end.
     pub(crate) fn dial<O: Owner<Start = S>>(&mut self, owner: &Arc<O>, key: LegKey, hop: Hop) {
         let (orders, received) = mpsc::channel(ORDERS);
-        self.0.insert(key, orders);
         let owner = owner.clone();
-        owner.clone().runtime().spawn(async move {
-            run(&owner, key, hop, received).await;
-            owner.leg_over(key);
+        let task = owner.clone().runtime().spawn(async move {
+            let over = Over { owner, key };
+            run(&over.owner, key, hop, received).await;
         });
+        let task = Task {
+            orders: Some(orders),
+            abort: task.abort_handle(),
+        };
+        self.0.insert(key, task);
     }
 
-    /// Gives an order. A leg that does not take its orders is as good as gone: dropping their channel closes it.
+    /// Gives an order. A leg that does not take its orders is as good as gone: dropping their channel ends it.
     pub(crate) fn order(&mut self, key: LegKey, order: Order<S>) {
-        if let Some(orders) = self.0.get(&key)
+        if let Some(task) = self.0.get_mut(&key)
+            && let Some(orders) = &task.orders
             && orders.try_send(order).is_err()
         {
-            self.0.remove(&key);
+            task.orders = None;
         }
     }
 
@@ -80,6 +105,32 @@ impl<S: Send + 'static> Legs<S> {
 
     pub(crate) fn is_empty(&self) -> bool {
         self.0.is_empty()
+    }
+
+    /// Ends the tasks where they stand.
+    pub(crate) fn abort(&self) {
+        self.0.values().for_each(|task| task.abort.abort());
+    }
+}
+
+/// Tells the owner that a leg's task has ended, however it ended.
+struct Over<O: Owner> {
+    owner: Arc<O>,
+    key: LegKey,
+}
+
+impl<O: Owner> Drop for Over<O> {
+    fn drop(&mut self) {
+        let (owner, key) = (self.owner.clone(), self.key);
+        if !std::thread::panicking() {
+            return owner.leg_over(key);
+        }
+        tracing::error!(code = "INTERNAL", "a leg panicked");
+        // On a task of its own: a second panic here would end the process.
+        owner.clone().runtime().spawn(async move {
+            owner.leg_gone(key, Code::Internal);
+            owner.leg_over(key);
+        });
     }
 }
 
@@ -93,6 +144,9 @@ enum Gone {
     /// A frame of this version's own does not fit its type: a bug.
     #[error("{0}")]
     Frame(#[from] FrameError),
+    /// More had to be answered than an honest node asks.
+    #[error("the node asks too much at once")]
+    Overrun,
 }
 
 impl Gone {
@@ -101,8 +155,15 @@ impl Gone {
             Self::Socket(_) => Code::Unreachable,
             Self::Tls(error) => error.code(),
             Self::Frame(_) => Code::Internal,
+            Self::Overrun => Code::BadFrame,
         }
     }
+}
+
+/// What becomes of a leg.
+enum Next<S> {
+    Path(S),
+    Closed(How),
 }
 
 /// An authenticated leg.
@@ -136,34 +197,33 @@ async fn run<O: Owner>(
     };
     owner.leg_up(key);
     match leg.control(owner, key, &mut orders).await {
-        Ok(Some(start)) => owner.path(leg, start).await,
-        Ok(None) => {}
+        Ok(Next::Path(start)) => owner.path(key, leg, start).await,
+        Ok(Next::Closed(How::Flushed)) => leg.leave().await,
+        Ok(Next::Closed(How::AtOnce)) => {}
         Err(error) => {
             tracing::debug!(node = %hop.node, %error, "the leg is gone");
             owner.leg_gone(key, error.code());
+            // An alert may be left to be sent.
+            leg.leave().await;
         }
     }
 }
 
 impl Leg {
-    /// Carries frames between socket and machine. Ends with what a path needs, with `None` where the machine closed the leg, or
-    /// with the error that ended it.
+    /// Carries frames between socket and machine. Ends with what becomes of the leg, or with the error that ended it.
     async fn control<O: Owner>(
         &mut self,
         owner: &Arc<O>,
         key: LegKey,
         orders: &mut mpsc::Receiver<Order<O::Start>>,
-    ) -> Result<Option<O::Start>, Gone> {
+    ) -> Result<Next<O::Start>, Gone> {
         let mut encoded = Vec::new();
         // Behind PAIRED stand the first bytes of the path: they are not for the machine. Its answer says what they are for.
         let mut paired = false;
-        let mut closing = false;
         loop {
             self.write()?;
-            if closing && self.tls.outgoing().is_empty() {
-                return Ok(None);
-            }
-            let interest = match (paired || closing, self.tls.outgoing().is_empty()) {
+            let waiting = self.tls.outgoing().len();
+            let interest = match (paired || waiting >= UNSENT, waiting == 0) {
                 (false, true) => Some(Interest::READABLE),
                 (false, false) => Some(Interest::READABLE | Interest::WRITABLE),
                 (true, false) => Some(Interest::WRITABLE),
@@ -176,26 +236,40 @@ impl Leg {
                 }
             };
             tokio::select! {
-                order = orders.recv(), if !closing => match order {
+                order = orders.recv() => match order {
                     Some(Order::Send(frame)) => {
                         encoded.clear();
                         frame.encode(&mut encoded)?;
                         self.tls.write(&encoded)?;
                     }
-                    Some(Order::Start(start)) => return Ok(Some(start)),
-                    Some(Order::Close(How::Flushed)) => {
-                        self.tls.close_notify();
-                        closing = true;
-                    }
-                    Some(Order::Close(How::AtOnce)) | None => return Ok(None),
+                    Some(Order::Start(start)) => return Ok(Next::Path(start)),
+                    Some(Order::Close(how)) => return Ok(Next::Closed(how)),
+                    None => return Err(Gone::Overrun),
                 },
                 ready = ready => {
-                    if ready?.is_readable() && !paired && !closing {
+                    if ready?.is_readable() && !paired && waiting < UNSENT {
                         paired = self.read(owner, key)?;
                     }
                 }
             }
+            // A node that never stops sending must not starve the other tasks of this thread.
+            consume_budget().await;
         }
+    }
+
+    /// Sends what is left so that the node reads it: closed with bytes unread, a socket is reset, and the last frame lost with it.
+    async fn leave(mut self) {
+        self.tls.close_notify();
+        // A node that takes no more bytes gets none.
+        let _in_time = timeout(LINGER, async {
+            while self.write().is_ok() && !self.tls.outgoing().is_empty() {
+                if self.socket.writable().await.is_err() {
+                    return;
+                }
+            }
+            linger(&mut self.socket, LINGER).await;
+        })
+        .await;
     }
 
     fn write(&mut self) -> io::Result<()> {

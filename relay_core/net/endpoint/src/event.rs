@@ -8,7 +8,7 @@ use telerelay_wire::outer::{Incoming, News, Welcome};
 
 use crate::local::LocalAddress;
 
-/// Where events go. Called on the endpoint's own thread; it must not wait.
+/// Where events go. Called on the endpoint's own threads with its lock held: it must neither wait nor call the endpoint.
 pub type Sink<E> = Arc<dyn Fn(E) + Send + Sync>;
 
 /// What an agent tells.

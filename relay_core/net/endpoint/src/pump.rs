@@ -3,19 +3,20 @@
 //! The path is always read, whatever the local side does: back-pressure is the window's business. Nothing here waits while there
 //! is something to do, and no turn moves more than [`BUDGET`] before other tasks have theirs.
 use std::io;
-use std::time::Duration;
 
 use rustls::{Connection, NamedGroup};
 use telerelay_leg::accept::linger;
-use telerelay_session::{Ended, Event, PathKey, Role, Session};
+use telerelay_session::{Cause, Ended, Event, PathKey, Role, Session};
 use telerelay_wire::ids::Stage;
 use telerelay_wire::{Code, limits};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
+use tokio::task::coop::consume_budget;
+use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::connection::Leg;
+use crate::connection::{LINGER, Leg};
 use crate::local::Local;
 use crate::stack::{Stack, StackError};
 
@@ -25,8 +26,6 @@ const BUDGET: usize = 256 * 1024;
 const READ: usize = 64 * 1024;
 /// Ciphertext that waits for the socket at most, beyond one record: what is handed to the kernel at once.
 const BACKLOG: usize = 256 * 1024;
-/// How long the last words of a session may take to leave, and what waits for the local side to be written.
-const LINGER: Duration = Duration::from_secs(2);
 /// One path is all that a session has here.
 pub(crate) const PATH: PathKey = PathKey(0);
 
@@ -112,6 +111,8 @@ impl Secured {
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
                 _ => {}
             }
+            // A node that never stops sending must not starve the other tasks of this thread, nor the time that this may take.
+            consume_budget().await;
         }
     }
 
@@ -159,10 +160,7 @@ impl Secured {
         };
         pump.session.received(PATH, &early, clock.now());
         if let Err(error) = pump.turns().await {
-            tracing::debug!(%error, "the path is gone");
-            pump.side.path_gone(&error);
-            pump.session.path_lost(PATH, clock.now());
-            pump.heed_events();
+            pump.path_broke(&error);
         }
         pump.finish().await
     }
@@ -207,11 +205,45 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 return Ok(());
             }
             if moved {
-                tokio::task::yield_now().await;
+                self.give_way().await;
             } else {
                 self.wait().await?;
             }
         }
+    }
+
+    /// Lets other tasks have their turn. However much the path brings: what the side waits for comes first.
+    async fn give_way(&mut self) {
+        tokio::select! {
+            biased;
+            wake = self.side.wait() => self.woken(wake),
+            () = yield_now() => {}
+        }
+    }
+
+    fn woken(&mut self, wake: Wake) {
+        if let Some(local) = self.side.woken(&mut self.session, wake) {
+            self.local = Some(Attached {
+                local,
+                is_over: false,
+                is_shut: false,
+            });
+        }
+    }
+
+    /// The path broke. Where the socket did, what the other end had said before is heard, CLOSE above all: writing fails first.
+    fn path_broke(&mut self, error: &StackError) {
+        if matches!(error, StackError::Socket(_)) {
+            while let Ok(true) = self.read_path() {}
+        }
+        self.heed_events();
+        if self.ended.is_some() {
+            return;
+        }
+        tracing::debug!(%error, "the path is gone");
+        self.side.path_gone(error);
+        self.session.path_lost(PATH, self.clock.now());
+        self.heed_events();
     }
 
     /// Waits until there is something to do.
@@ -224,7 +256,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             clock,
             local,
             ..
-        } = self;
+        } = &mut *self;
         let has_delivery = session.poll_deliver().next().is_some();
         let due = async {
             match session.next_timeout() {
@@ -245,16 +277,15 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 None => std::future::pending().await,
             }
         };
-        tokio::select! {
-            ready = socket.ready(interest(stack)) => { ready?; }
+        let woken = tokio::select! {
+            ready = socket.ready(interest(stack)) => ready.map(|_| None)?,
             // An error shows again when the stream is read or written.
-            _ = local_ready => {}
-            () = due => {}
-            wake = side.wait() => {
-                if let Some(local) = side.woken(session, wake) {
-                    self.local = Some(Attached { local, is_over: false, is_shut: false });
-                }
-            }
+            _ = local_ready => None,
+            () = due => None,
+            wake = side.wait() => Some(wake),
+        };
+        if let Some(wake) = woken {
+            self.woken(wake);
         }
         Ok(())
     }
@@ -263,6 +294,14 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         while let Some(event) = self.session.poll_event() {
             match event {
                 Event::Ended(ended) => self.ended = Some(ended),
+                // It may live on without a path, for a while: whoever made it says so. Nothing here dials a second one.
+                Event::Disconnected { .. } => {
+                    self.ended.get_or_insert(Ended {
+                        code: Code::PathLost.into(),
+                        stage: self.session.stage(),
+                        cause: Cause::PathLost,
+                    });
+                }
                 Event::LocalShutdown => {
                     if let Some(attached) = &mut self.local {
                         attached.is_shut = true;

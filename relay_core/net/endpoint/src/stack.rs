@@ -1,5 +1,5 @@
 //! What stands above the socket of one path: outer TLS, PATH frames, inner TLS; no socket inside (PROTOCOL.md §1, §7).
-use std::io::{self, IoSlice, Read as _, Write as _};
+use std::io::{self, BufRead as _, IoSlice, Write as _};
 
 use rustls::{CommonState, Connection, NamedGroup};
 use telerelay_leg::config::INNER_PLAINTEXT;
@@ -22,6 +22,9 @@ pub(crate) enum StackError {
     /// Inner TLS broke: the other end is not who it must be, or somebody between touched a byte.
     #[error("inner TLS: {0}")]
     Inner(#[from] rustls::Error),
+    /// The other end said `close_notify` inside: nothing follows.
+    #[error("the other end closed the path")]
+    Left,
     /// The node ended the leg.
     #[error("the relay ended the connection")]
     Closed,
@@ -184,7 +187,6 @@ impl Inner {
         mut ciphertext: &[u8],
         plaintext: &mut impl FnMut(&[u8]),
     ) -> Result<(), StackError> {
-        let mut piece = [0; 4096];
         while !ciphertext.is_empty() {
             // Reading from a slice cannot fail, and rustls takes bytes whenever its plaintext was fetched, as it is below.
             self.connection
@@ -192,12 +194,18 @@ impl Inner {
                 .map_err(|_| StackError::Closed)?;
             self.connection.process_new_packets()?;
             loop {
-                match self.connection.reader().read(&mut piece) {
-                    Ok(0) => return Ok(()),
-                    Ok(length) => plaintext(&piece[..length]),
+                // A piece is the plaintext of one record, where it stands.
+                let mut reader = self.connection.reader();
+                let length = match reader.fill_buf() {
+                    Ok([]) => return Err(StackError::Left),
+                    Ok(piece) => {
+                        plaintext(piece);
+                        piece.len()
+                    }
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                     Err(_) => return Err(StackError::Closed),
-                }
+                };
+                reader.consume(length);
             }
         }
         Ok(())

@@ -3,14 +3,14 @@ mod serve;
 mod sessions;
 
 use std::collections::BTreeMap;
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use telerelay_leg::config::Language;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::dial::Dialer;
 use telerelay_leg::trust::{Anchor, Pins, Revoked};
-use telerelay_outer::agent::{self as machine, Command, Verdict};
+use telerelay_outer::agent::{self as machine, Command, PathReport, Verdict};
 use telerelay_outer::{How, LegKey};
 use telerelay_wire::frame::FrameError;
 use telerelay_wire::ids::{DeviceId, Instance, NodeAddress, PathId, Program, Service};
@@ -20,13 +20,15 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, OsEntropy};
-use crate::connection::{Leg, Legs, Order, Owner};
-use crate::event::{AgentEvent, Sink};
+use crate::connection::{LINGER, Leg, Legs, Order, Owner};
+use crate::event::{AgentEvent, Ended, Sink};
 use crate::local::LocalAddress;
 use sessions::Sessions;
 
-/// How long the sessions of a stopping agent have to say CLOSE, and their reports to leave.
-const FAREWELL: Duration = Duration::from_secs(2);
+/// How long the sessions of a stopping agent have to say CLOSE, and then their reports to leave: what either may take, and a margin.
+const FAREWELL: Duration = LINGER.saturating_add(Duration::from_secs(1));
+/// How long what was allowed waits for its path: the machine gives the leg up first.
+const ALLOWED: Duration = limits::PAIRED.saturating_mul(2);
 
 /// What an agent is and serves.
 pub struct AgentConfig {
@@ -87,15 +89,33 @@ struct State {
     legs: Legs<PathStart>,
     /// INCOMING that waits for its verdict.
     asked: Option<Box<Incoming>>,
-    /// What was allowed and is not a path yet, with the moment at which PAIRED is overdue.
+    /// What was allowed and is not a path yet, with the moment at which it is forgotten.
     allowed: BTreeMap<PathId, (SessionRules, Moment)>,
-    /// Paths that run.
-    paths: usize,
+    /// Paths that began and whose end was not told, by their legs.
+    paths: BTreeMap<LegKey, Begun>,
+    leaving: Leaving,
+}
+
+/// How far an agent that stops has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+enum Leaving {
+    No,
+    /// Nobody is let in any more.
+    Begun,
+    /// `Stopped` was told.
+    Over,
+}
+
+/// A path that began.
+#[derive(Clone)]
+struct Begun {
+    incoming: Arc<Incoming>,
+    at: Moment,
 }
 
 /// What a leg needs to become a path.
 struct PathStart {
-    incoming: Box<Incoming>,
+    begun: Begun,
     rules: SessionRules,
 }
 
@@ -142,7 +162,8 @@ impl Agent {
                 legs: Legs::default(),
                 asked: None,
                 allowed: BTreeMap::new(),
-                paths: 0,
+                paths: BTreeMap::new(),
+                leaving: Leaving::No,
             }),
             changed: Notify::new(),
             sink,
@@ -159,14 +180,16 @@ impl Agent {
             let Some(incoming) = state.asked.take_if(|incoming| incoming.path == path) else {
                 return;
             };
-            let verdict = if incoming.resume.is_some() {
+            let verdict = if state.leaving > Leaving::No {
+                Verdict::Refuse(Code::Absent.into())
+            } else if incoming.resume.is_some() {
                 // A session lives on one path so far, and has ended with it.
                 Verdict::Refuse(Code::SessionGone.into())
             } else if incoming.service != office.service {
                 Verdict::Refuse(Code::Unsupported.into())
             } else {
                 state.allowed.retain(|_, (_, overdue)| *overdue > now);
-                state.allowed.insert(path, (rules, now + limits::PAIRED));
+                state.allowed.insert(path, (rules, now + ALLOWED));
                 Verdict::Allow
             };
             state.machine.verdict(path, verdict, now, &mut OsEntropy);
@@ -201,9 +224,13 @@ impl Agent {
         self.0.drive(|machine, _| machine.set_nodes(nodes));
     }
 
-    /// Ends every session and leaves. `Stopped` follows.
+    /// Ends every session and leaves. `Stopped` follows, once, however often this is called.
     pub fn stop(&self) {
-        self.0.runtime.spawn(self.0.clone().leave());
+        let mut state = self.0.lock();
+        if state.leaving == Leaving::No {
+            state.leaving = Leaving::Begun;
+            self.0.runtime.spawn(self.0.clone().leave());
+        }
     }
 }
 
@@ -214,32 +241,45 @@ impl Office {
 
     /// Lets something happen to the machine, and does what it asks for.
     fn drive_state(self: &Arc<Self>, act: impl FnOnce(&mut State, Moment)) {
-        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        act(&mut state, self.clock.now());
+        let mut state = self.lock();
+        let now = self.clock.now();
+        act(&mut state, now);
         while let Some(command) = state.machine.poll_command() {
-            self.obey(&mut state, command);
+            self.obey(&mut state, command, now);
         }
         drop(state);
         self.changed.notify_waiters();
     }
 
-    fn obey(self: &Arc<Self>, state: &mut State, command: Command) {
+    fn obey(self: &Arc<Self>, state: &mut State, command: Command, now: Moment) {
         match command {
             Command::Dial(key, hop) => state.legs.dial(self, key, hop),
             Command::Send(key, frame) => state.legs.order(key, Order::Send(frame)),
             Command::Close(key, how) => state.legs.order(key, Order::Close(how)),
+            Command::Verdict(incoming) if state.leaving > Leaving::No => {
+                let refused = Verdict::Refuse(Code::Absent.into());
+                state
+                    .machine
+                    .verdict(incoming.path, refused, now, &mut OsEntropy);
+            }
             Command::Verdict(incoming) => {
                 state.asked = Some(incoming.clone());
                 (self.sink)(AgentEvent::Incoming(incoming));
             }
             Command::StartPath(key, incoming) => {
-                let Some((rules, _)) = state.allowed.remove(&incoming.path) else {
-                    return state.legs.order(key, Order::Close(How::AtOnce));
+                let path = incoming.path;
+                let begun = Begun {
+                    incoming: Arc::from(incoming),
+                    at: now,
                 };
-                state.paths += 1;
-                state
-                    .legs
-                    .order(key, Order::Start(PathStart { incoming, rules }));
+                state.paths.insert(key, begun.clone());
+                state.machine.set_live(true, now);
+                // Without rules it ends before it began; its leg tells so, like that of a path whose task is gone.
+                let order = match state.allowed.remove(&path) {
+                    Some((rules, _)) => Order::Start(PathStart { begun, rules }),
+                    None => Order::Close(How::AtOnce),
+                };
+                state.legs.order(key, order);
             }
             Command::Online { hop, welcome } => {
                 (self.sink)(AgentEvent::Online {
@@ -258,16 +298,35 @@ impl Office {
         }
     }
 
+    /// The path of a leg has ended: told once, whoever comes first.
+    fn path_over(
+        &self,
+        state: &mut State,
+        key: LegKey,
+        now: Moment,
+        end: impl FnOnce(&Begun) -> (Ended, PathReport),
+    ) {
+        let Some(begun) = state.paths.remove(&key) else {
+            return;
+        };
+        let (ended, report) = end(&begun);
+        (self.sink)(AgentEvent::Ended(Box::new(ended)));
+        state.machine.path_ended(begun.incoming.path, report);
+        state.machine.set_live(!state.paths.is_empty(), now);
+    }
+
     /// Calls the machine when its time has come.
     async fn keep_time(self: Arc<Self>) {
+        let _watch = Watch(&self);
         loop {
             let changed = self.changed.notified();
-            let next = self
-                .state
-                .lock()
-                .unwrap_or_else(PoisonError::into_inner)
-                .machine
-                .next_timeout();
+            let next = {
+                let state = self.lock();
+                if state.leaving == Leaving::Over {
+                    return;
+                }
+                state.machine.next_timeout()
+            };
             let due = async {
                 match next {
                     Some(moment) => tokio::time::sleep_until(self.clock.instant(moment)).await,
@@ -282,26 +341,52 @@ impl Office {
     }
 
     async fn leave(self: Arc<Self>) {
-        self.sessions.end_all(Code::Absent);
-        self.until(|state| state.paths == 0).await;
+        self.sessions.close(Code::Absent);
+        self.until("sessions", |state| state.paths.is_empty()).await;
         self.drive(|machine, _| machine.stop());
-        self.until(|state| state.legs.is_empty()).await;
+        self.until("legs", |state| state.legs.is_empty()).await;
+        // What is left does not end by itself in time. Nothing may follow `Stopped`.
+        self.lock().legs.abort();
+        self.until("tasks", |state| state.legs.is_empty()).await;
+        let mut state = self.lock();
+        state.leaving = Leaving::Over;
         (self.sink)(AgentEvent::Stopped);
+        drop(state);
+        self.changed.notify_waiters();
     }
 
     /// Waits for a condition, at most [`FAREWELL`].
-    async fn until(&self, is_met: impl Fn(&State) -> bool) {
+    async fn until(&self, what: &str, is_met: impl Fn(&State) -> bool) {
         let met = async {
             loop {
                 let changed = self.changed.notified();
-                if is_met(&self.state.lock().unwrap_or_else(PoisonError::into_inner)) {
+                if is_met(&self.lock()) {
                     return;
                 }
                 changed.await;
             }
         };
         if tokio::time::timeout(FAREWELL, met).await.is_err() {
-            tracing::warn!("the agent leaves before everything was said");
+            tracing::warn!(what, "the agent leaves before everything was said");
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Without its time an agent is deaf: whoever runs it must learn that.
+struct Watch<'a>(&'a Office);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if std::thread::panicking() {
+            tracing::error!(code = "INTERNAL", "the agent's time panicked");
+            (self.0.sink)(AgentEvent::Offline {
+                reason: Code::Internal.into(),
+                wait: None,
+            });
         }
     }
 }
@@ -334,16 +419,22 @@ impl Owner for Office {
     }
 
     fn leg_over(self: &Arc<Self>, leg: LegKey) {
-        self.drive_state(|state, _| state.legs.remove(leg));
+        self.drive_state(|state, now| {
+            state.legs.remove(leg);
+            let code = match state.leaving {
+                Leaving::No => Code::Internal,
+                _ => Code::Absent,
+            };
+            self.path_over(state, leg, now, |begun| {
+                serve::broke_off(&begun.incoming, code, now.since(begun.at))
+            });
+        });
     }
 
-    async fn path(self: &Arc<Self>, leg: Leg, start: PathStart) {
-        let (path, report) = serve::run(self, leg, start).await;
-        self.drive_state(|state, now| {
-            state.paths -= 1;
-            state.machine.path_ended(path, report);
-            state.machine.set_live(state.paths > 0, now);
-        });
+    async fn path(self: &Arc<Self>, key: LegKey, leg: Leg, start: PathStart) {
+        let PathStart { begun, rules } = start;
+        let end = serve::run(self, leg, &begun.incoming, rules, begun.at).await;
+        self.drive_state(|state, now| self.path_over(state, key, now, |_| end));
     }
 }
 

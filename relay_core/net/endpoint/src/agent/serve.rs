@@ -11,13 +11,13 @@ use telerelay_session::{
     Agent as AgentRole, AgentSession, Event, Offer, Offsets, Pairing, ResumeSecret, Session,
 };
 use telerelay_wire::bounded::{List, Text};
-use telerelay_wire::ids::{PathId, SessionId, Stage};
+use telerelay_wire::ids::{SessionId, Stage};
 use telerelay_wire::outer::Incoming;
-use telerelay_wire::{Code, Reason};
+use telerelay_wire::{Code, Moment, Reason};
 use tokio::time::{Instant, sleep_until};
 
 use super::sessions::Place;
-use super::{Office, PathStart, SessionRules};
+use super::{Office, SessionRules};
 use crate::clock::OsEntropy;
 use crate::connection::Leg;
 use crate::event::{AgentEvent, Ended, Opened};
@@ -35,33 +35,52 @@ struct Served {
     detail: String,
 }
 
-/// Runs the path to its end, tells it, and gives the report for `SESSION_END`.
-pub(super) async fn run(office: &Arc<Office>, leg: Leg, start: PathStart) -> (PathId, PathReport) {
-    let PathStart { incoming, rules } = start;
-    let began = office.clock.now();
+/// Runs the path to its end: what there is to tell of it, and the report for `SESSION_END`.
+pub(super) async fn run(
+    office: &Arc<Office>,
+    leg: Leg,
+    incoming: &Incoming,
+    rules: SessionRules,
+    began: Moment,
+) -> (Ended, PathReport) {
+    let served = Box::pin(serve(office, leg, incoming, rules)).await;
+    tell(incoming, served, office.clock.now().since(began))
+}
+
+/// The end of a path that its own task did not live to tell.
+pub(super) fn broke_off(incoming: &Incoming, code: Code, lasted: Duration) -> (Ended, PathReport) {
+    let served = Served {
+        report: report(code, Stage::Inner, None),
+        traffic: None,
+        detail: String::new(),
+    };
+    tell(incoming, served, lasted)
+}
+
+fn tell(incoming: &Incoming, served: Served, duration: Duration) -> (Ended, PathReport) {
     let Served {
         report,
         traffic,
         detail,
-    } = Box::pin(serve(office, leg, &incoming, rules)).await;
-    (office.sink)(AgentEvent::Ended(Box::new(Ended {
+    } = served;
+    let ended = Ended {
         attempt: incoming.attempt,
         path: Some(incoming.path),
         session: report.session,
         client: Some(incoming.client),
         code: report.code.clone(),
         stage: report.stage,
-        duration: office.clock.now().since(began),
+        duration,
         sent: traffic.map_or(0, |offsets| offsets.read),
         received: traffic.map_or(0, |offsets| offsets.written),
         retry: None,
         detail,
-    })));
-    (incoming.path, report)
+    };
+    (ended, report)
 }
 
 async fn serve(office: &Arc<Office>, leg: Leg, incoming: &Incoming, rules: SessionRules) -> Served {
-    let place = office.sessions.begin(incoming.path, incoming.client);
+    let mut place = office.sessions.begin(incoming.path, incoming.client);
     let inner = inner_server(
         &office.credentials,
         office.root.clone(),
@@ -69,7 +88,17 @@ async fn serve(office: &Arc<Office>, leg: Leg, incoming: &Incoming, rules: Sessi
         office.revoked.clone(),
     );
     let secured = match inner {
-        Ok(inner) => Secured::handshake(leg, inner.into()).await,
+        Ok(inner) => tokio::select! {
+            secured = Secured::handshake(leg, inner.into()) => secured,
+            // Stopped, cut, revoked: there is no session yet that could say CLOSE.
+            code = place.told() => {
+                return Served {
+                    report: report(code, Stage::Inner, None),
+                    traffic: None,
+                    detail: String::new(),
+                };
+            }
+        },
         Err(error) => Err(StackError::Inner(error)),
     };
     let secured = match secured {
@@ -166,7 +195,7 @@ fn report(code: Code, stage: Stage, session: Option<SessionId>) -> PathReport {
 fn shown(rules: &[String]) -> List<Text<1, 64>, 0, 32> {
     let rules: Vec<_> = rules
         .iter()
-        .filter_map(|rule| Text::try_from(rule.as_str()).ok())
+        .filter_map(|rule| Text::try_from(&rule[..rule.floor_char_boundary(64)]).ok())
         .take(32)
         .collect();
     rules.try_into().unwrap_or_default()
@@ -219,8 +248,9 @@ impl Side<AgentRole> for AgentSide {
         self.client_is_done = true;
     }
 
-    fn local_over(&mut self, session: &mut Session<AgentRole>, broken: bool) {
-        if self.client_is_done && !broken {
+    fn local_over(&mut self, session: &mut Session<AgentRole>, _broken: bool) {
+        // A desktop that closes with the client's last bytes unread is reset; behind the client's end that is no loss either.
+        if self.client_is_done {
             session.local_eof();
         } else {
             self.desktop_over

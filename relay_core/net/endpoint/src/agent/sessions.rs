@@ -11,7 +11,14 @@ use tokio::sync::mpsc;
 
 /// The open sessions of one computer.
 #[derive(Clone, Debug, Default)]
-pub(crate) struct Sessions(Arc<Mutex<Vec<Entry>>>);
+pub(crate) struct Sessions(Arc<Mutex<Table>>);
+
+#[derive(Debug, Default)]
+struct Table {
+    entries: Vec<Entry>,
+    /// Nobody is let in any more, and this is why.
+    closed: Option<Code>,
+}
 
 #[derive(Debug)]
 struct Entry {
@@ -35,12 +42,17 @@ impl Sessions {
     /// A path has begun; whether it may hold a session is told by [`Place::enter`].
     pub(crate) fn begin(&self, path: PathId, client: DeviceId) -> Place {
         let (end, told) = mpsc::channel(1);
-        self.lock().push(Entry {
+        let entry = Entry {
             path,
             client,
             instance: None,
             end,
-        });
+        };
+        let mut table = self.lock();
+        if let Some(code) = table.closed {
+            entry.tell(code);
+        }
+        table.entries.push(entry);
         Place {
             sessions: self.clone(),
             path,
@@ -59,19 +71,21 @@ impl Sessions {
         self.end_where(code, |entry| is_meant(entry.client));
     }
 
-    /// Ends every session.
-    pub(crate) fn end_all(&self, code: Code) {
+    /// Ends every session, and those that are still to begin.
+    pub(crate) fn close(&self, code: Code) {
+        self.lock().closed = Some(code);
         self.end_where(code, |_| true);
     }
 
     fn end_where(&self, code: Code, is_meant: impl Fn(&Entry) -> bool) {
         self.lock()
+            .entries
             .iter()
             .filter(|entry| is_meant(entry))
             .for_each(|entry| entry.tell(code));
     }
 
-    fn lock(&self) -> MutexGuard<'_, Vec<Entry>> {
+    fn lock(&self) -> MutexGuard<'_, Table> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
@@ -80,7 +94,8 @@ impl Place {
     /// OPEN came: takes the session for this program run, ending what it replaces with `SUPERSEDED`. `limit` is the number that the rules
     /// allow. Errors: `BUSY` where another device is there, `SESSIONS` where the limit is reached.
     pub(crate) fn enter(&self, instance: Instance, limit: u16) -> Result<(), Code> {
-        let mut entries = self.sessions.lock();
+        let mut table = self.sessions.lock();
+        let entries = &mut table.entries;
         let holds = |entry: &&mut Entry| entry.instance.is_some() && entry.path != self.path;
         if entries
             .iter_mut()
@@ -126,7 +141,8 @@ impl Entry {
 
 impl Drop for Place {
     fn drop(&mut self) {
-        self.sessions.lock().retain(|entry| entry.path != self.path);
+        let entries = &mut self.sessions.lock().entries;
+        entries.retain(|entry| entry.path != self.path);
     }
 }
 
@@ -205,7 +221,9 @@ mod tests {
         assert_eq!(places.each_mut().map(told), [None, Some(Code::Cut)]);
         sessions.end_devices(Code::Revoked, |device| device == DeviceId([1; 32]));
         assert_eq!(places.each_mut().map(told), [Some(Code::Revoked); 2]);
-        sessions.end_all(Code::Absent);
+        sessions.close(Code::Absent);
         assert_eq!(places.each_mut().map(told), [Some(Code::Absent); 2]);
+        let mut late = sessions.begin(PathId([3; 16]), DeviceId([1; 32]));
+        assert_eq!(told(&mut late), Some(Code::Absent));
     }
 }

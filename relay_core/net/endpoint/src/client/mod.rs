@@ -3,6 +3,7 @@ mod request;
 mod serve;
 
 use std::io;
+use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telerelay_leg::config::Language;
@@ -18,6 +19,10 @@ use crate::clock::{Clock, OsEntropy};
 use crate::event::{ClientEvent, Ended, Sink};
 use crate::local::{Arrival, Local, LocalAddress, Reserved};
 use request::Viewer;
+
+/// Requests at once: more sessions than any computer's rules allow one program run. A local program that goes on connecting gets no
+/// further.
+const REQUESTS: usize = 256;
 
 /// What a client is and asks for.
 pub struct ClientConfig {
@@ -68,6 +73,8 @@ struct Requests {
     live: usize,
     /// What `connect` exits with: the first failure, else the end of the last session that somebody looked at.
     outcome: Option<(Reason, AttemptId)>,
+    /// What broke here, and ended sessions that nothing was wrong with.
+    broken: Option<Code>,
 }
 
 impl Client {
@@ -127,12 +134,17 @@ impl Home {
         if is_open.await.is_ok()
             && let Err(error) = self.clone().keep_door(reserved, viewer).await
         {
-            tracing::error!(%error, "the local door broke");
-            self.note(Code::Machine.into(), None);
+            tracing::error!(code = "MACHINE", %error, "the local door broke");
+            self.lock().broken = Some(Code::Machine);
             self.stopping.send_replace(true);
         }
         self.until_none_lives().await;
-        if let Some((code, attempt)) = self.lock().outcome.take() {
+        let (outcome, broken) = {
+            let mut requests = self.lock();
+            (requests.outcome.take(), requests.broken)
+        };
+        if let Some((code, attempt)) = outcome {
+            let code = broken.map_or(code, Reason::from);
             (self.sink)(ClientEvent::Finished { code, attempt });
         }
         (self.sink)(ClientEvent::Stopped);
@@ -148,30 +160,48 @@ impl Home {
         (self.sink)(ClientEvent::DoorOpen(door.address()?));
         let mut first = Some(first);
         let mut stopping = self.stopping.subscribe();
+        // Kept over the turns: somebody who has been accepted and is looked up must not be dropped because a request ends.
+        let mut arriving = pin!(door.accept());
         loop {
             let changed = self.changed.notified();
             if self.is_finished() {
                 return Ok(());
             }
             tokio::select! {
-                arrival = door.accept() => match arrival? {
-                    Arrival::Foreign => (self.sink)(ClientEvent::DoorRefused),
-                    Arrival::Own(local) => {
-                        // The session that waited may have ended in the meantime; the viewer then gets one of its own.
-                        let unserved = match first.take() {
-                            Some(first) => first.try_send(local).err().map(mpsc::error::TrySendError::into_inner),
-                            None => Some(local),
-                        };
-                        if let Some(local) = unserved {
-                            self.begin(Viewer::Here(local));
-                        }
-                    }
-                },
+                arrival = &mut arriving => {
+                    arriving.set(door.accept());
+                    self.admit(arrival, &mut first);
+                }
                 () = changed => {}
                 // An error: the client itself is gone, and with it whoever could want a session.
                 _ = stopping.wait_for(|stopping| *stopping) => return Ok(()),
             }
         }
+    }
+
+    /// Somebody came to the door.
+    fn admit(self: &Arc<Self>, arrival: Arrival, first: &mut Option<mpsc::Sender<Local>>) {
+        let Arrival::Own(local) = arrival else {
+            return (self.sink)(ClientEvent::DoorRefused);
+        };
+        // The session that waited may have ended in the meantime; the viewer then gets one of its own.
+        let unserved = match first.take() {
+            Some(first) => first
+                .try_send(local)
+                .err()
+                .map(mpsc::error::TrySendError::into_inner),
+            None => Some(local),
+        };
+        let Some(local) = unserved else {
+            return;
+        };
+        if self.lock().live >= REQUESTS {
+            return tracing::warn!(
+                requests = REQUESTS,
+                "a local connection is closed: too many at once"
+            );
+        }
+        self.begin(Viewer::Here(local));
     }
 
     fn begin(self: &Arc<Self>, viewer: Viewer) {
@@ -182,25 +212,19 @@ impl Home {
     /// A request has ended. `was_probe`: whoever came to the door left without having sent a byte.
     fn ended(&self, ended: Ended, was_probe: bool) {
         if !was_probe {
-            self.note(ended.code.clone(), Some(ended.attempt));
+            self.note(ended.code.clone(), ended.attempt);
         }
         (self.sink)(ClientEvent::Ended(Box::new(ended)));
         self.lock().live -= 1;
         self.changed.notify_waiters();
     }
 
-    fn note(&self, code: Reason, attempt: Option<AttemptId>) {
-        let mut requests = self.lock();
+    fn note(&self, code: Reason, attempt: AttemptId) {
         let failed = |code: &Reason| !matches!(code, Reason::Known(known) if known.exit() == 0);
-        if requests
-            .outcome
-            .as_ref()
-            .is_some_and(|(present, _)| failed(present))
-        {
-            return;
+        let outcome = &mut self.lock().outcome;
+        if !outcome.as_ref().is_some_and(|(first, _)| failed(first)) {
+            *outcome = Some((code, attempt));
         }
-        let attempt = attempt.or(requests.outcome.take().map(|(_, attempt)| attempt));
-        requests.outcome = attempt.map(|attempt| (code, attempt));
     }
 
     fn is_finished(&self) -> bool {

@@ -46,6 +46,8 @@ struct State {
     /// The address that was dialled last, for a person.
     dialled: String,
     carried: Carried,
+    /// The leg that is a path whose end the machine was not told.
+    path: Option<LegKey>,
     is_over: bool,
 }
 
@@ -85,6 +87,7 @@ pub(super) fn spawn(home: Arc<Home>, viewer: Viewer) {
         viewer: Some(viewer),
         dialled: String::new(),
         carried: Carried::default(),
+        path: None,
         is_over: false,
     };
     let runtime = home.runtime.clone();
@@ -123,6 +126,7 @@ impl Request {
                 attempt,
                 resume: _,
             } => {
+                state.path = Some(leg);
                 let viewer = state.viewer.take();
                 state.legs.order(
                     leg,
@@ -153,15 +157,23 @@ impl Request {
             Command::Resuming(attempt) => {
                 tracing::info!(%attempt, "the path is lost and is asked for again");
             }
-            Command::Ended(ended) => {
-                state.is_over = true;
-                self.home.ended(state.ended(ended), state.was_probe());
-            }
+            Command::Ended(ended) => self.end(state, ended),
         }
+    }
+
+    /// The request's one end.
+    fn end(&self, state: &mut State, ended: machine::Ended) {
+        if std::mem::replace(&mut state.is_over, true) {
+            return;
+        }
+        // Nobody comes for it any more, whatever a leg still has to say.
+        state.viewer = None;
+        self.home.ended(state.ended(ended), state.was_probe());
     }
 
     /// Calls the machine when its time has come, and gives up when the client stops.
     async fn keep_time(self: Arc<Self>) {
+        let _watch = Watch(&self);
         let mut stopping = self.home.stopping.subscribe();
         loop {
             let changed = self.changed.notified();
@@ -195,7 +207,7 @@ impl Request {
     }
 
     /// The client stops: what is left to wait for is the end of the path.
-    async fn outlast(self: Arc<Self>) {
+    async fn outlast(&self) {
         loop {
             let changed = self.changed.notified();
             if self.lock().is_over {
@@ -285,12 +297,24 @@ impl Owner for Request {
     }
 
     fn leg_over(self: &Arc<Self>, leg: LegKey) {
-        self.drive(|state, _| state.legs.remove(leg));
+        self.drive(|state, now| {
+            state.legs.remove(leg);
+            if state.path.take_if(|path| *path == leg).is_some() {
+                let end = machine::PathEnd::Closed {
+                    code: Code::Internal.into(),
+                    stage: Stage::Inner,
+                };
+                state.machine.path_ended(end, now, &mut OsEntropy);
+            }
+        });
     }
 
-    async fn path(self: &Arc<Self>, leg: Leg, start: PathStart) {
+    async fn path(self: &Arc<Self>, key: LegKey, leg: Leg, start: PathStart) {
         let (end, carried) = serve::run(self, leg, start).await;
         self.drive(|state, now| {
+            if state.path.take_if(|path| *path == key).is_none() {
+                return;
+            }
             // A path that was asked for in vain to resume carried nothing; what the one before it carried stands.
             if carried.session.is_some() || state.carried.session.is_none() {
                 state.carried = carried;
@@ -301,5 +325,28 @@ impl Owner for Request {
                 state.machine.cancel(now);
             }
         });
+    }
+}
+
+/// A request without its time would never end.
+struct Watch<'a>(&'a Arc<Request>);
+
+impl Drop for Watch<'_> {
+    fn drop(&mut self) {
+        if !std::thread::panicking() {
+            return;
+        }
+        tracing::error!(code = "INTERNAL", "the time of a request panicked");
+        let request = self.0;
+        let mut state = request.lock();
+        let ended = machine::Ended {
+            attempt: state.machine.attempt(),
+            code: Code::Internal.into(),
+            stage: Stage::Dial,
+            retry: None,
+            server_time: None,
+            elapsed: std::time::Duration::ZERO,
+        };
+        request.end(&mut state, ended);
     }
 }

@@ -57,8 +57,15 @@ async fn open(
     };
     // An agent that would take the session up again; this client keeps none without a path.
     let viewer = viewer.ok_or_else(|| (closed(Code::SessionGone, Stage::Open), String::new()))?;
+    let mut stopping = home.stopping.subscribe();
     let secured = match inner_client(&home.credentials, home.root.clone(), home.computer) {
-        Ok(inner) => Secured::handshake(leg, inner.into()).await,
+        Ok(inner) => tokio::select! {
+            secured = Secured::handshake(leg, inner.into()) => secured,
+            // An error: the client itself is gone.
+            _ = stopping.wait_for(|stopping| *stopping) => {
+                return Err((closed(Code::Interrupted, Stage::Inner), String::new()));
+            }
+        },
         Err(error) => Err(StackError::Inner(error)),
     };
     let secured = secured.map_err(|error| {
@@ -100,7 +107,7 @@ async fn open(
         attempt,
         viewer,
         opened,
-        stopping: home.stopping.subscribe(),
+        stopping,
         viewer_left: false,
         leaving: None,
         refused: false,

@@ -2,17 +2,21 @@
 use std::fs;
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::PermissionsExt;
+use std::os::unix::fs::{FileTypeExt, PermissionsExt};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
-use tokio::net::{TcpListener, UnixListener, UnixStream};
+use tokio::net::{TcpListener, TcpStream, UnixListener};
+use tokio::time::sleep;
 
 use super::{Local, LocalAddress};
 
 /// Local connections that wait to be accepted; a viewer opens one or two.
 const BACKLOG: i32 = 16;
+/// How long the door pauses where this machine has no descriptor or no memory left.
+const PAUSE: Duration = Duration::from_millis(100);
 
 /// A door's address, taken and not open yet: who comes now is refused.
 #[derive(Debug)]
@@ -94,32 +98,58 @@ impl Door {
         })
     }
 
-    /// Waits for the next connection.
-    pub(crate) async fn accept(&self) -> io::Result<Arrival> {
-        let own = geteuid().as_raw();
+    /// Waits for the next connection. What is wrong with one of them is no matter of the door's.
+    pub(crate) async fn accept(&self) -> Arrival {
+        loop {
+            match self.arrival().await {
+                Ok(arrival) => return arrival,
+                // The other end left before it was taken.
+                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
+                Err(error) => {
+                    tracing::warn!(code = "MACHINE", %error, "the local door pauses");
+                    sleep(PAUSE).await;
+                }
+            }
+        }
+    }
+
+    async fn arrival(&self) -> io::Result<Arrival> {
         match self {
             Self::Tcp(listener) => {
                 let (stream, peer) = listener.accept().await?;
-                let door = stream.local_addr()?;
-                // The table of connections is a file of the kernel's that is written while it is read: not on the loop.
-                let user = tokio::task::spawn_blocking(move || user_of(peer, door))
-                    .await
-                    .map_err(io::Error::other)??;
-                if user != Some(own) {
-                    return Ok(Arrival::Foreign);
-                }
-                stream.set_nodelay(true)?;
-                Ok(Arrival::Own(Local::Tcp(stream)))
+                Ok(if is_own(&stream, peer).await {
+                    Arrival::Own(Local::Tcp(stream))
+                } else {
+                    Arrival::Foreign
+                })
             }
             Self::Unix { listener, .. } => {
                 let (stream, _) = listener.accept().await?;
-                let user = UnixStream::peer_cred(&stream)?.uid();
-                Ok(if user == own {
+                let is_own = stream
+                    .peer_cred()
+                    .is_ok_and(|peer| peer.uid() == geteuid().as_raw());
+                Ok(if is_own {
                     Arrival::Own(Local::Unix(stream))
                 } else {
                     Arrival::Foreign
                 })
             }
+        }
+    }
+}
+
+/// Whether the other end of a loopback connection belongs to this user. One that cannot be told is refused.
+async fn is_own(stream: &TcpStream, peer: SocketAddr) -> bool {
+    let Ok(door) = stream.local_addr() else {
+        return false;
+    };
+    // The table of connections is a file of the kernel's that is written while it is read: not on the loop.
+    let looked_up = tokio::task::spawn_blocking(move || user_of(peer, door)).await;
+    match looked_up.map_err(io::Error::other).flatten() {
+        Ok(user) => user == Some(geteuid().as_raw()) && stream.set_nodelay(true).is_ok(),
+        Err(error) => {
+            tracing::error!(code = "MACHINE", %error, "whose a local connection is cannot be told");
+            false
         }
     }
 }
@@ -132,12 +162,17 @@ impl Drop for SocketFile {
     }
 }
 
-/// Takes a socket away that nobody listens at; one that answers stays.
+/// Takes a socket away that nobody listens at; one that answers stays, and so does a file that is no socket.
 fn remove_stale(path: &Path) -> io::Result<()> {
+    match fs::symlink_metadata(path) {
+        Ok(found) if found.file_type().is_socket() => {}
+        Ok(_) => return Err(io::ErrorKind::AddrInUse.into()),
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    }
     match std::os::unix::net::UnixStream::connect(path) {
         Ok(_) => Err(io::ErrorKind::AddrInUse.into()),
         Err(error) if error.kind() == io::ErrorKind::ConnectionRefused => fs::remove_file(path),
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         Err(error) => Err(error),
     }
 }
@@ -145,10 +180,16 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 /// The user at the other end of a loopback connection: the owner of the socket whose local address is `peer` and whose remote
 /// address is `door`. Only an established connection with an inode counts: a closed one shows user 0 to everybody.
 fn user_of(peer: SocketAddr, door: SocketAddr) -> io::Result<Option<u32>> {
+    use procfs::ProcError;
     use procfs::net::{TcpState, tcp, tcp6};
     let mut table = tcp().map_err(io::Error::other)?;
     // A viewer may reach an IPv4 door through a socket of the IPv6 family; its addresses are then mapped ones.
-    table.extend(tcp6().map_err(io::Error::other)?);
+    match tcp6() {
+        Ok(mapped) => table.extend(mapped),
+        // A kernel without IPv6.
+        Err(ProcError::NotFound(_)) => {}
+        Err(error) => return Err(io::Error::other(error)),
+    }
     let (peer, door) = (canonical(peer), canonical(door));
     Ok(table
         .into_iter()
@@ -187,13 +228,10 @@ mod tests {
     #[tokio::test]
     async fn own_connection_comes_in_by_tcp() {
         let door = open(&loopback()).expect("a free port");
-        let viewer = tokio::net::TcpStream::connect(tcp_address(&door))
+        let viewer = TcpStream::connect(tcp_address(&door))
             .await
             .expect("the door listens");
-        assert!(matches!(
-            door.accept().await.expect("an arrival"),
-            Arrival::Own(Local::Tcp(_))
-        ));
+        assert!(matches!(door.accept().await, Arrival::Own(Local::Tcp(_))));
         drop(viewer);
     }
 
@@ -204,26 +242,21 @@ mod tests {
             "::ffff:127.0.0.1".parse().expect("an address"),
             tcp_address(&door).port(),
         );
-        let viewer = tokio::net::TcpStream::connect(mapped)
-            .await
-            .expect("the door listens");
-        assert!(matches!(
-            door.accept().await.expect("an arrival"),
-            Arrival::Own(_)
-        ));
+        let viewer = TcpStream::connect(mapped).await.expect("the door listens");
+        assert!(matches!(door.accept().await, Arrival::Own(_)));
         drop(viewer);
     }
 
     #[tokio::test]
     async fn who_left_at_once_is_foreign() {
         let door = open(&loopback()).expect("a free port");
-        let viewer = tokio::net::TcpStream::connect(tcp_address(&door))
+        let viewer = TcpStream::connect(tcp_address(&door))
             .await
             .expect("the door listens");
-        let reset = socket2::SockRef::from(&viewer).set_linger(Some(std::time::Duration::ZERO));
+        let reset = socket2::SockRef::from(&viewer).set_linger(Some(Duration::ZERO));
         reset.expect("an open socket");
         drop(viewer);
-        assert!(matches!(door.accept().await, Ok(Arrival::Foreign) | Err(_)));
+        assert!(matches!(door.accept().await, Arrival::Foreign));
     }
 
     #[tokio::test]
@@ -243,13 +276,12 @@ mod tests {
             open(&address).expect_err("it is taken").kind(),
             io::ErrorKind::AddrInUse
         );
-        let viewer = UnixStream::connect(path).await.expect("the door listens");
+        let viewer = tokio::net::UnixStream::connect(path)
+            .await
+            .expect("the door listens");
         // The connection that looked whether somebody listens came first.
         for _ in 0..2 {
-            assert!(matches!(
-                door.accept().await.expect("an arrival"),
-                Arrival::Own(Local::Unix(_))
-            ));
+            assert!(matches!(door.accept().await, Arrival::Own(Local::Unix(_))));
         }
         drop((viewer, door));
         assert!(!path.exists());
@@ -257,5 +289,15 @@ mod tests {
         drop(abandoned);
         drop(open(&address).expect("a stale socket is replaced"));
         fs::remove_dir(&folder).expect("an empty folder");
+    }
+
+    #[test]
+    fn a_file_that_is_no_socket_is_left_alone() {
+        let path = std::env::temp_dir().join(format!("telerelay-file-{}", std::process::id()));
+        fs::write(&path, "somebody's").expect("a folder that can be written");
+        let taken = Reserved::new(&LocalAddress::Unix(path.clone())).expect_err("it is taken");
+        assert_eq!(taken.kind(), io::ErrorKind::AddrInUse);
+        assert_eq!(fs::read(&path).expect("the file"), b"somebody's");
+        fs::remove_file(&path).expect("the file");
     }
 }
