@@ -1,6 +1,6 @@
 //! How an endpoint reaches a node: a stack of layers, dialled bottom up (PROTOCOL.md §1).
 //!
-//! Each layer is a function from the stream below to the stream above: [`tcp::connect`] makes the first, [`outer::climb`] the
+//! Each layer is a function from the stream below to the stream above: `tcp::connect` makes the first, `outer::climb` the
 //! last. A layer between them takes what TCP gave and gives what outer TLS takes.
 mod outer;
 mod tcp;
