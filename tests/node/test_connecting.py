@@ -3,6 +3,7 @@
 import asyncio
 import time
 from collections.abc import Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -231,3 +232,19 @@ async def test_only_connect_is_asked_of_python(node: NodeProcess, tenant: Tenant
     await client.receive()
     client.close()
     assert node.statistics()["routes_decided"] == before + 1
+
+
+# ---------------------------------------------------------------- one after another
+
+
+async def test_a_client_that_answers_paired_at_once_is_heard(tmp_path: Path) -> None:
+    # The record becomes durable in one thread while the worker runs in another: the first bytes of a path
+    # must never meet a leg that does not know yet that it is one.
+    with NodeProcess(tmp_path, environment={"TELERELAY_NODE_WORKERS": "1"}) as node:
+        tenant = Tenant(now=int(time.time()))
+        node.admit(tenant)
+        node.publish(tenant)
+        async with agent_of(node, tenant):
+            for _ in range(100):
+                async with client_of(node, tenant) as client:
+                    await client.wait(SessionOpened, timeout=8)

@@ -231,6 +231,9 @@ impl Control {
     fn carry_out(self: &Arc<Self>, state: &mut State, now: Moment) {
         while let Some(command) = state.machine.poll_command() {
             match command {
+                // The path's task sends it once it has both legs: whoever reads PAIRED answers it, and until then the legs' own
+                // tasks would take that answer for a frame to the machine.
+                Command::Send(_, Frame::Paired(_)) => {}
                 Command::Send(key, frame) => self.send(state, key, frame, now),
                 Command::Close(key, how) => {
                     if let Some(mailbox) = state.mailboxes.remove(&key) {

@@ -118,7 +118,7 @@ impl Leg {
     }
 
     /// Writes a frame into TLS; `None` where that is not possible any more.
-    fn write(&mut self, frame: &Frame<'_>) -> Option<()> {
+    pub(crate) fn write(&mut self, frame: &Frame<'_>) -> Option<()> {
         let mut encoded = Vec::new();
         let encode = frame.encode(&mut encoded);
         if let Err(error) = encode {

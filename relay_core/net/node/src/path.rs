@@ -10,7 +10,7 @@ use telerelay_outer::node::{Cause, PathEnd};
 use telerelay_outer::switch::{Action, Arrival, Receiving, Sending, arrive};
 use telerelay_outer::{PathKind, Traffic};
 use telerelay_wire::Code;
-use telerelay_wire::outer::{Frame, Reader, path_view};
+use telerelay_wire::outer::{Frame, Paired, Reader, path_view};
 
 use crate::control::{Control, Order, PathOrder};
 use crate::leg::{Leg, Lent, UNSENT};
@@ -36,10 +36,15 @@ enum End {
 }
 
 /// Runs a path to its end and tells the machine. `client` is the leg whose task this is.
-pub(crate) async fn run(control: &Control, client: Leg, order: PathOrder, mut inbox: Inbox<Order>) {
+pub(crate) async fn run(
+    control: &Control,
+    mut client: Leg,
+    order: PathOrder,
+    mut inbox: Inbox<Order>,
+) {
     let PathOrder { agent, end } = order;
     // The agent's task gives its leg when it next runs; if it has ended, this ends too.
-    let agent = match agent.await.map(Lent::take) {
+    let mut agent = match agent.await.map(Lent::take) {
         Ok(Ok(agent)) => agent,
         Ok(Err(error)) => {
             tracing::warn!(%error, "a leg could not be moved");
@@ -50,6 +55,8 @@ pub(crate) async fn run(control: &Control, client: Leg, order: PathOrder, mut in
     tracing::debug!(path = %end.path(), "joined");
     // Whatever was sent before PAIRED was read and judged; half a frame of it could not be.
     let early = !agent.frames.is_between_frames() || !client.frames.is_between_frames();
+    let paired = Frame::Paired(Paired { path: end.path() });
+    let told = client.write(&paired).and(agent.write(&paired));
     let mut path = Path {
         agent: Half::new(agent),
         client: Half::new(client),
@@ -57,6 +64,8 @@ pub(crate) async fn run(control: &Control, client: Leg, order: PathOrder, mut in
     };
     let why = if early {
         End::Breach(Code::BadFrame)
+    } else if told.is_none() {
+        End::Broken
     } else {
         poll_fn(|cx| path.poll(cx, control, &mut inbox)).await
     };
