@@ -318,7 +318,7 @@ async def _join_with(world: World, stranger: Certified) -> None:
 async def test_two_clients_of_one_organisation_are_not_confused(tmp_path: Path) -> None:
     world = World(tmp_path)
     stranger = world.admit(world.office.client())
-    world.relay.claimed = world.client_certificate.id
+    world.relay.incoming["client"] = world.client_certificate.id.hex()
     async with open_world(world), world.agent() as agent:
         await online(agent)
         async with world.client(stranger) as client:

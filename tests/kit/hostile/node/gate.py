@@ -21,6 +21,8 @@ class Gate:
     name: str = "first"
     welcome: dict[str, Any] = field(default_factory=dict)
     """What WELCOME says otherwise than an honest node's."""
+    welcomes: bool = True
+    """Whether WELCOME is sent at all."""
     api: Api = field(default_factory=Api)
     port: int = 0
     legs: list[Leg] = field(default_factory=list)
@@ -84,5 +86,6 @@ class Gate:
             "nodes_version": 0,
             "return_window": 1,
         }
-        await leg.send("WELCOME", **honest | self.welcome)
+        if self.welcomes:
+            await leg.send("WELCOME", **honest | self.welcome)
         await self.serve(leg)

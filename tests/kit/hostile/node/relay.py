@@ -39,8 +39,12 @@ class Relay:
     """Joins whoever asks with whoever is there. `computers`: the agent's device ID of each computer ID."""
 
     computers: dict[bytes, bytes] = field(default_factory=dict)
-    claimed: bytes | None = None
-    """The device that INCOMING names, where it is not the one that asked."""
+    incoming: dict[str, Any] = field(default_factory=dict)
+    """What INCOMING says otherwise than an honest node's."""
+    path: bytes | None = None
+    """The path of every pairing, where it is not a new one each time."""
+    paired_client: dict[str, Any] = field(default_factory=dict)
+    """What PAIRED says to the client otherwise than to the agent."""
     tamper: Tamper = passed_on
     recording: bool = True
     ready: dict[bytes, "_AgentLeg"] = field(default_factory=dict)
@@ -69,15 +73,16 @@ class Relay:
         assert frame.name == "CONNECT", frame
         asked = frame.fields
         agent = await self.claim(self.computers[bytes.fromhex(asked["computer"])])
-        path = os.urandom(16)
-        answer = await agent.ask(
-            path=path.hex(),
-            attempt=asked["attempt"],
-            client=(self.claimed or leg.device).hex(),
-            service=asked["service"],
-            address="198.51.100.7:40000",
-            program=leg.hello["program"],
-        )
+        path = self.path or os.urandom(16)
+        honest = {
+            "path": path.hex(),
+            "attempt": asked["attempt"],
+            "client": leg.device.hex(),
+            "service": asked["service"],
+            "address": "198.51.100.7:40000",
+            "program": leg.hello["program"],
+        }
+        answer = await agent.ask(**honest | self.incoming)
         if answer.name == "REFUSE":
             await leg.send(
                 "ERROR", code=answer.fields["code"], server_time=1, attempt=asked["attempt"], retry=15
@@ -89,7 +94,7 @@ class Relay:
         self.pairings.append(pairing)
         agent.pairing = pairing
         await agent.leg.send("PAIRED", path=path.hex())
-        await leg.send("PAIRED", path=path.hex())
+        await leg.send("PAIRED", **{"path": path.hex()} | self.paired_client)
         async for frame in leg.frames():
             await self.forward(pairing, "to_agent", frame)
         agent.leg.close()
@@ -141,6 +146,9 @@ class _AgentLeg:
             case "REFUSE":
                 self._answer.set_result(frame)
                 await self._get_ready()
+            case "ERROR":
+                # The last frame of its leg. Who lied looks for it among what the leg has heard.
+                return
             case _:
                 assert self.pairing is not None, frame
                 await self.relay.forward(self.pairing, "to_client", frame)
