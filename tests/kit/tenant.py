@@ -74,6 +74,13 @@ class Tenant:
         pair = self.keys.roles[RoleKey.ISSUER]
         return DeviceIssuer(self.root, pair.certificate, pair.key)
 
+    def colleague(self) -> "Tenant":
+        """The same organisation and computer with another client."""
+        other = replace(self, client_key=make_key())
+        # Where cached_property keeps what it made.
+        other.__dict__["keys"] = self.keys
+        return other
+
     # ------------------------------------------------------------ documents
 
     def document(
@@ -130,7 +137,8 @@ class Tenant:
     def files(self, folder: Path, role: Role) -> Files:
         """The files of one role, written into `folder`."""
         keys = {Role.AGENT: self.agent_key, Role.CLIENT: self.client_key}
-        name = f"{self.id.hex()[:8]}-{role}"
+        devices = {Role.AGENT: self.agent, Role.CLIENT: self.client}
+        name = f"{devices.get(role, self.id).hex()[:16]}-{role}"
         written = Files(folder / f"{name}.pem", folder / f"{name}.key")
         if not written.chain.exists():
             written.chain.write_bytes(format_chain(self.chain(role)))
