@@ -68,8 +68,8 @@ class Telling:
         """Another user of this machine was at the door."""
         self._object("door_refused")
         self._console.warn(
-            "a connection of another user of this machine was refused",
-            "この端末の別の利用者からの接続を拒否しました",
+            "a connection to the door was refused: it is not this user's",
+            "接続口への接続を拒否しました。この利用者のものではありません",
         )
 
     def viewer(self, program: str, pid: int) -> None:

@@ -77,6 +77,7 @@ class Commands:
     async def running(self, log: str, *command: str) -> AsyncIterator["Program"]:
         """Start a command that stays; it is ended with the context. What it writes goes to `log`.log."""
         path = self.logs / f"{log}.log"
+        path.touch()
         process = await self._spawn(command, DEVNULL, PIPE, STDOUT)
         program = Program(log, process, path)
         reading = asyncio.create_task(program.read())
