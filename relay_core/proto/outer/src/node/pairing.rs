@@ -232,8 +232,10 @@ impl Node {
             (since + limits::RECORDED).max(now),
             Timer::Recorded(ticket),
         );
-        if let Some(leg) = self.legs.get_mut(&leg) {
-            leg.state = State::Accepted(ticket);
+        if let Some(claimed) = self.legs.get_mut(&leg) {
+            claimed.state = State::Accepted(ticket);
+            let device = claimed.device();
+            self.device_redials(leg, device, now);
         }
         self.pair(ticket);
     }

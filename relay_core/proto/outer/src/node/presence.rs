@@ -49,8 +49,8 @@ impl Node {
         presence.announced = true;
     }
 
-    /// The ready connection is taken for an attempt. The agent is dialling the next one; if it does not come within the
-    /// time that a CONNECT would wait for it, the device is told out as gone.
+    /// The ready connection is taken for an attempt. The agent decides, and dials the next one when it accepts or gives this
+    /// one back when it refuses; if neither comes in the time for that, the device is told out as gone.
     pub(super) fn device_is_claimed(&mut self, key: LegKey, device: DeviceKey, now: Moment) {
         #[cfg(feature = "mutants")]
         if self.mutant == super::Mutant::DoubleClaim {
@@ -59,7 +59,19 @@ impl Node {
         if let Some(presence) = self.devices.get_mut(&device) {
             presence.ready = None;
         }
-        self.arm_device(device, now + limits::GAP_WAIT, Timer::Redial(key), key);
+        let until = now + limits::ACCEPT + limits::GAP_WAIT;
+        self.arm_device(device, until, Timer::Redial(key), key);
+    }
+
+    /// The agent accepted: it is dialling its next ready connection, and has as long as a CONNECT would wait for it.
+    pub(super) fn device_redials(&mut self, key: LegKey, device: DeviceKey, now: Moment) {
+        if self
+            .devices
+            .get(&device)
+            .is_some_and(|presence| presence.ready.is_none())
+        {
+            self.arm_device(device, now + limits::GAP_WAIT, Timer::Redial(key), key);
+        }
     }
 
     /// The ready connection fell silent.

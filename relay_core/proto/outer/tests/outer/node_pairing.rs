@@ -287,8 +287,7 @@ fn the_loser_of_a_race_is_absent_when_the_agent_does_not_come_back() {
         [
             "3000 3< ERROR ABSENT 15",
             "3000 3 close",
-            "3000 end 1 ABSENT claim",
-            "3000 gone 7"
+            "3000 end 1 ABSENT claim"
         ]
     );
 }
@@ -400,6 +399,29 @@ fn a_refusal_makes_the_leg_ready_again_for_the_next_in_line() {
 }
 
 #[test]
+fn an_agent_that_takes_its_time_to_refuse_is_not_told_out_as_gone() {
+    let mut bench = Bench::new();
+    let (agent, _, path) = bench.claimed(7);
+    assert!(bench.wait(ms(4_900)).is_empty());
+    bench.frame(agent, refuse(path, Code::TryLater));
+    assert_eq!(
+        bench.wait(secs(101)),
+        ["104900 1 drop", "104900 gone 7"],
+        "it was there all the time"
+    );
+}
+
+#[test]
+fn an_agent_that_accepts_and_does_not_dial_is_told_out_as_gone() {
+    let mut bench = Bench::new();
+    let (agent, _, path) = bench.claimed(7);
+    bench.recorded(0);
+    bench.wait(ms(1_500));
+    bench.frame(agent, accept(path));
+    assert_eq!(bench.wait(secs(10)), ["4500 gone 7"]);
+}
+
+#[test]
 fn a_silent_agent_is_absent_and_its_leg_is_closed() {
     let mut bench = Bench::new();
     bench.claimed(7);
@@ -407,11 +429,11 @@ fn a_silent_agent_is_absent_and_its_leg_is_closed() {
     assert_eq!(
         bench.wait(secs(6)),
         [
-            "3000 gone 7",
             "5000 2< ERROR ABSENT 15",
             "5000 2 close",
             "5000 end 0 ABSENT accept",
-            "5000 1 drop"
+            "5000 1 drop",
+            "5000 gone 7"
         ]
     );
     bench.assert_empties();
@@ -429,10 +451,9 @@ fn no_record_in_time_or_a_failed_one_joins_nobody() {
         "end 0 AUDIT_UNAVAILABLE accept",
         "1 drop",
     ];
-    assert_eq!(
-        bench.wait(secs(2)),
-        expected.map(|line| format!("5000 {line}"))
-    );
+    let mut lines = bench.wait(secs(2));
+    assert_eq!(lines.pop().as_deref(), Some("5000 gone 7"));
+    assert_eq!(lines, expected.map(|line| format!("5000 {line}")));
     assert!(bench.recorded(0).is_empty(), "too late");
     bench.assert_empties();
 
