@@ -10,7 +10,7 @@ from typing import Any
 from tests.kit.hostile.node.api import Api
 from tests.kit.hostile.node.leg import Leg
 
-Serve = Callable[[Leg], Awaitable[None]]
+Serve = Callable[[Leg], Awaitable[object]]
 
 
 @dataclass

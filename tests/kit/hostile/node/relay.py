@@ -10,6 +10,7 @@ from tests.kit.decoder.frames import Frame
 from tests.kit.hostile.node.leg import Leg
 
 Direction = Literal["to_agent", "to_client"]
+_GAP_WAIT_S = 3
 Tamper = Callable[[Direction, bytes], Iterable[bytes]]
 
 
@@ -61,8 +62,8 @@ class Relay:
             await self._serve_client(leg)
 
     async def claim(self, device: bytes) -> "_AgentLeg":
-        """Take the ready connection of a device, once it is there."""
-        async with self.changed:
+        """Take the ready connection of a device, as soon as there is one. Raises TimeoutError."""
+        async with asyncio.timeout(_GAP_WAIT_S), self.changed:
             await self.changed.wait_for(lambda: device in self.ready)
             return self.ready.pop(device)
 
@@ -72,7 +73,11 @@ class Relay:
             return
         assert frame.name == "CONNECT", frame
         asked = frame.fields
-        agent = await self.claim(self.computers[bytes.fromhex(asked["computer"])])
+        try:
+            agent = await self.claim(self.computers[bytes.fromhex(asked["computer"])])
+        except TimeoutError:
+            await leg.send("ERROR", code="ABSENT", server_time=1, attempt=asked["attempt"], retry=15)
+            return
         path = self.path or os.urandom(16)
         honest = {
             "path": path.hex(),
@@ -84,10 +89,8 @@ class Relay:
         }
         answer = await agent.ask(**honest | self.incoming)
         if answer.name == "REFUSE":
-            await leg.send(
-                "ERROR", code=answer.fields["code"], server_time=1, attempt=asked["attempt"], retry=15
-            )
-            leg.close()
+            code = answer.fields["code"]
+            await leg.send("ERROR", code=code, server_time=1, attempt=asked["attempt"], retry=15)
             return
         assert answer.fields["path"] == path.hex()
         pairing = Pairing(path, asked["attempt"], agent.leg, leg)
