@@ -31,17 +31,21 @@ STOP_TIMEOUT_S: Final = 20
 class NodeProcess:
     """One node. It may be started again after its end, on the same folder and port.
 
-    `before` stands in front of the command, `environment` is added to a small one.
+    `program` is what runs, `environment` is added to a small one.
     """
 
     def __init__(
-        self, folder: Path, *, before: Sequence[str] = (), environment: Mapping[str, str] | None = None
+        self,
+        folder: Path,
+        *,
+        program: Sequence[str] = (TELERELAY,),
+        environment: Mapping[str, str] | None = None,
     ) -> None:
         self.folder = folder
         self.data = folder / "node"
         self.log = folder / "node.log"
         self.address = "127.0.0.1:0"
-        self._before = before
+        self._program = program
         self._environment = {
             "PATH": os.environ["PATH"],
             "HOME": str(folder),
@@ -69,8 +73,8 @@ class NodeProcess:
     def start(self) -> dict[str, Any]:
         """Start it; what it said when it was ready."""
         command = [
-            *self._before,
-            *(TELERELAY, "serve", "--json", "--data", str(self.data), "--listen", self.address),
+            *self._program,
+            *("serve", "--json", "--data", str(self.data), "--listen", self.address),
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(

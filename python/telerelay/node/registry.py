@@ -50,6 +50,10 @@ class Registry:
         self._newcomers[(organisation, device)] = computer
         self._came.set()
 
+    def statistics(self) -> dict[str, int]:
+        """What waits to be told or written."""
+        return {"newcomers_waiting": len(self._newcomers), "sightings_waiting": len(self._seen)}
+
     async def tell_newcomers(self) -> None:
         """Work until cancelled."""
         while True:

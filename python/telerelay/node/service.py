@@ -1,6 +1,7 @@
 """The node's life: opened in order, served until told to stop, closed in the reverse order."""
 
 import asyncio
+import gc
 import os
 import signal
 import sys
@@ -158,7 +159,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             PROGRAM,
             listening,
             cluster.line(address).format(),
-            [node.statistics, bridge.statistics, spool.statistics, _memory],
+            [node.statistics, bridge.statistics, registry.statistics, spool.statistics, _memory],
         )
         endpoints = Connections(create_app(administration, standing, for_operator=False))
         operators = Connections(create_app(administration, standing, for_operator=True))
@@ -194,8 +195,11 @@ async def _open_audit(
 
 
 def _memory() -> dict[str, int]:
-    """How many small objects Python holds: flat, however many agents wait."""
-    return {"python_blocks": sys.getallocatedblocks()}
+    """How many small objects Python holds (flat, however many agents wait), and its full collections."""
+    return {
+        "python_blocks": sys.getallocatedblocks(),
+        "python_collections": gc.get_stats()[-1]["collections"],
+    }
 
 
 @dataclass(frozen=True)
