@@ -2,6 +2,7 @@
 
 import json
 import os
+import socket
 import stat
 import subprocess
 import threading
@@ -110,6 +111,24 @@ def test_a_failure_has_its_whole_body(node: NodeProcess) -> None:
 def test_the_control_socket_is_the_operators_alone(node: NodeProcess) -> None:
     for name, mode in (("control.sock", 0o600), ("store.db", 0o600), ("audit", 0o700), ("", 0o700)):
         assert stat.S_IMODE((node.data / name).stat().st_mode) == mode
+
+
+def test_what_is_no_http_ends_its_connection_and_nothing_else(node: NodeProcess, tenant: Tenant) -> None:
+    log = node.log.read_bytes()
+    for garbage in (
+        b"\x16\x03\x01\x02\x00garbage\r\n\r\n",
+        b"GET / HTTP/9.9\r\n\r\n",
+        b"POST /v1/enrol HTTP/1.1\r\n",
+    ):
+        with socket.socket(fileno=node.dial(tenant, None).open_api()) as connected:
+            connected.sendall(garbage)
+            connected.shutdown(socket.SHUT_WR)
+            connected.settimeout(10)
+            while connected.recv(4096):
+                pass
+    assert node.log.read_bytes() == log
+    with node.organisation(tenant, Role.ADMIN) as admin:
+        assert admin.overview().organisation == tenant.id
 
 
 # ---------------------------------------------------------------- documents

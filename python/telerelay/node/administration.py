@@ -126,6 +126,9 @@ class Administration:
 
         Raises TelerelayError: INVITE, ID_TAKEN, REVOKED, SUSPENDED, STORE.
         """
+        # A stranger without an invite must not hold the turn of those who write.
+        async with self.store.reading() as session:
+            await enrolling.require_invite(session, request.invite, request.k1)
         async with self.store.writing() as session:
             organisation = await enrolling.ask(session, request, self.now())
         self.waiting.tell(("enrolments", organisation))

@@ -186,7 +186,7 @@ async def ask(session: AsyncSession, request: Request, now: int) -> bytes:
     Raises TelerelayError: INVITE (unknown, expired, used by another key, CSR does not fit), ID_TAKEN,
     REVOKED, SUSPENDED.
     """
-    invite = await _admitted(session, request.invite, request.k1)
+    invite = await require_invite(session, request.invite, request.k1)
     if now >= invite.expiry:
         raise TelerelayError("INVITE", "it has expired")
     owner = await session.get_one(Organisation, invite.organisation)
@@ -221,7 +221,7 @@ async def ask(session: AsyncSession, request: Request, now: int) -> bytes:
 
 async def answer(session: AsyncSession, invite: bytes, k1: bytes) -> list[bytes] | None:
     """The chain with the root at its end, or None while nobody answered. Raises TelerelayError(INVITE)."""
-    row = await _admitted(session, invite, k1)
+    row = await require_invite(session, invite, k1)
     enrolment = await session.get(Enrolment, row.id)
     if enrolment is None:
         raise TelerelayError("INVITE", "nobody has asked with it yet")
@@ -231,6 +231,15 @@ async def answer(session: AsyncSession, invite: bytes, k1: bytes) -> list[bytes]
         return None
     owner = await session.get_one(Organisation, row.organisation)
     return [enrolment.leaf, enrolment.issuer, owner.root]
+
+
+async def require_invite(session: AsyncSession, invite: bytes, k1: bytes) -> Invite:
+    """The invite whose k1 this is. Raises TelerelayError(INVITE), alike for an unknown id and a wrong key."""
+    row = await session.get(Invite, invite)
+    admit = row.admit if row is not None else bytes(32)
+    if not hmac.compare_digest(admit, hashlib.sha256(k1).digest()) or row is None:
+        raise TelerelayError("INVITE", "there is no such invite")
+    return row
 
 
 # ---------------------------------------------------------------- parts
@@ -246,15 +255,6 @@ def _state(enrolment: Enrolment | None) -> State:
     if enrolment.refused is not None:
         return State.REFUSED
     return State.WAITING if enrolment.leaf is None else State.USED
-
-
-async def _admitted(session: AsyncSession, invite: bytes, k1: bytes) -> Invite:
-    """The invite whose k1 this is. One answer for an unknown id and a wrong key."""
-    row = await session.get(Invite, invite)
-    admit = row.admit if row is not None else bytes(32)
-    if not hmac.compare_digest(admit, hashlib.sha256(k1).digest()) or row is None:
-        raise TelerelayError("INVITE", "there is no such invite")
-    return row
 
 
 async def _answerable(

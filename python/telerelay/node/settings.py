@@ -9,7 +9,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from ipaddress import ip_address
 from pathlib import Path
-from typing import Annotated, Any, Final, Literal, TypeAlias
+from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
 from pydantic import AfterValidator, BeforeValidator, Field, ValidationError, model_validator
 from pydantic_settings import (
@@ -155,6 +155,12 @@ class Settings(BaseSettings):
             return {"listen": [], **values}
         return values
 
+    @model_validator(mode="after")
+    def _listen_somewhere(self) -> Self:
+        if not self.listeners():
+            raise ValueError("there is no address to listen on")
+        return self
+
     def listeners(self) -> list[tuple[str, Side]]:
         """Every address with its side (PROTOCOL.md §1.1)."""
         return [
@@ -191,7 +197,7 @@ def load(config: Path | None = None, arguments: Mapping[str, Any] | None = None)
         settings = Settings(**in_file | in_environment | given)
     except ValidationError as error:
         first = error.errors(include_url=False, include_input=False)[0]
-        name = str(first["loc"][0])
+        name = str(first["loc"][0]) if first["loc"] else "listen"
         source = sources.get(name, str(file))
         raise TelerelayError("USAGE", f"{name} (from {source}): {_sentence(first['msg'])}") from error
     return Loaded(settings, sources)

@@ -89,19 +89,21 @@ class Snapshots:
         """The snapshot, read where needed; None for one not admitted. Raises TelerelayError(STORE)."""
         # Hundreds of requests of one organisation arrive together; one of them reads.
         turn = self._turns.setdefault(organisation, asyncio.Lock())
-        async with turn:
-            found = self.current(organisation)
-            if found is not None:
-                return found
-            # Before the read: a change that is committed while we read marks it again.
-            self._behind.discard(organisation)
-            try:
-                async with self._store.reading() as session:
-                    snapshot = await read_snapshot(session, organisation, self._held.get(organisation))
-            except BaseException:
-                self.changed(organisation)
-                raise
-        self._turns.pop(organisation, None)
+        try:
+            async with turn:
+                return self.current(organisation) or await self._read(organisation)
+        finally:
+            self._turns.pop(organisation, None)
+
+    async def _read(self, organisation: bytes) -> Snapshot | None:
+        # Before the read: a change that is committed while we read marks it again.
+        self._behind.discard(organisation)
+        try:
+            async with self._store.reading() as session:
+                snapshot = await read_snapshot(session, organisation, self._held.get(organisation))
+        except BaseException:
+            self.changed(organisation)
+            raise
         if snapshot is not None:
             self._held[organisation] = snapshot
             self._held.move_to_end(organisation)

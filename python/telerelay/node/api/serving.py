@@ -28,6 +28,8 @@ class Connections:
             ws="none",
             lifespan="off",
             log_config=None,
+            # It tells of broken requests only, and whoever wants to fill a log can send those.
+            log_level="critical",
             access_log=False,
             proxy_headers=False,
             server_header=False,
