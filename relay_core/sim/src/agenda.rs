@@ -74,6 +74,8 @@ pub(crate) enum Event {
     GivesUp(usize),
     /// Something breaks, or an operator does something.
     Fault(Fault),
+    /// What holds at any time is looked at, whatever happens.
+    Look,
     /// Every program of this kind is told to stop.
     Stop(Stop),
 }

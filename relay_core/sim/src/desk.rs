@@ -1,5 +1,8 @@
 //! One end of a session with the program in front of it: local bytes in and out, records out, and what must hold of both.
+use telerelay_outer::LegKey;
 use telerelay_session::{Cause, Ended, Event as Told, PathKey, Role, Session};
+use telerelay_wire::frame::{HEADER, Header, Layer};
+use telerelay_wire::inner::{Frame, Inner};
 use telerelay_wire::{Code, Moment, limits};
 
 use crate::agenda::{Event, Who};
@@ -51,7 +54,7 @@ impl Seat {
 #[derive(Debug)]
 pub(crate) struct Desk<R: Role> {
     pub(crate) session: Session<R>,
-    pub(crate) program: Option<Program>,
+    program: Option<Program>,
     pub(crate) ended: Option<Ended>,
     seat: Seat,
     who: Who,
@@ -60,16 +63,16 @@ pub(crate) struct Desk<R: Role> {
     newest: PathKey,
     generation: u32,
     has_told_eof: bool,
+    /// The other side's stream is written to its end.
+    is_shut: bool,
+    /// Since when bytes are written that the other end was not told of.
+    untold: Option<Moment>,
+    /// Since when no path carries the session.
+    disconnected: Option<Moment>,
 }
 
 impl<R: Role> Desk<R> {
-    pub(crate) fn new(
-        session: Session<R>,
-        seat: Seat,
-        who: Who,
-        slot: u64,
-        path: PathKey,
-    ) -> Self {
+    pub(crate) fn new(session: Session<R>, seat: Seat, who: Who, slot: u64, path: PathKey) -> Self {
         Self {
             session,
             program: None,
@@ -80,6 +83,25 @@ impl<R: Role> Desk<R> {
             newest: path,
             generation: 0,
             has_told_eof: false,
+            is_shut: false,
+            untold: None,
+            disconnected: None,
+        }
+    }
+
+    /// The program connects.
+    pub(crate) fn attach(&mut self, mut program: Program) {
+        if self.is_shut {
+            // A viewer may come when the desktop has said everything.
+            program.shut();
+        }
+        self.program = Some(program);
+    }
+
+    /// The program does something.
+    pub(crate) fn program_turn(&mut self, scene: &mut Scene) {
+        if let Some(program) = &mut self.program {
+            program.turn(scene.now, &mut scene.dice);
         }
     }
 
@@ -90,6 +112,9 @@ impl<R: Role> Desk<R> {
         }
         let moved = self.read_local(scene) + self.write_local(scene);
         self.arrange_next_turn(scene);
+        if moved > 0 {
+            self.has_moved(scene);
+        }
         moved > 0
     }
 
@@ -126,6 +151,8 @@ impl<R: Role> Desk<R> {
         }
         if program.is_drained() && !std::mem::replace(&mut self.has_told_eof, true) {
             self.session.local_eof();
+            let (gives, _) = self.seat.streams(scene.ledger.session(id));
+            gives.is_over = true;
             moved += 1;
         }
         moved
@@ -180,7 +207,7 @@ impl<R: Role> Desk<R> {
     }
 
     /// Hands records to a path until there are none or it has enough. Whether there were any.
-    pub(crate) fn transmit<K: Copy + Ord + Into<telerelay_outer::LegKey>>(
+    pub(crate) fn transmit<K: Copy + Ord + Into<LegKey>>(
         &mut self,
         legs: &mut Legs<K>,
         leg: K,
@@ -195,21 +222,15 @@ impl<R: Role> Desk<R> {
             let Some(record) = self.session.poll_transmit(key, scene.now) else {
                 break;
             };
-            let [head, first, second] = record.parts();
-            let is_data = !first.is_empty();
-            path.send(wire, &[head, first, second]);
+            path.send(wire, &record.parts());
             has_moved = true;
+            let head = record.parts()[0].to_vec();
             scene.check(invariants::buffers_are_bounded(
                 "an endpoint's output",
                 wire.backlog(),
                 MOST_BACKLOG,
             ));
-            if is_data {
-                scene.check(invariants::data_goes_by_the_newest_path(
-                    key.0,
-                    Some(self.newest.0),
-                ));
-            }
+            self.overhear(key, &head, scene);
             legs.flush(leg, scene);
         }
         has_moved
@@ -228,18 +249,117 @@ impl<R: Role> Desk<R> {
                 });
                 scene.ledger.count("resumed");
                 (self.generation, self.newest) = (*generation, *path);
+                (self.disconnected, self.untold) = (None, None);
+                self.has_moved(scene);
             }
             Told::LocalShutdown => {
+                self.is_shut = true;
                 if let Some(program) = &mut self.program {
                     program.shut();
                 }
+                self.local_shut(scene);
             }
             Told::Disconnected { .. } => {
                 scene.note(self.who, "disconnected", [self.slot, 0], String::new);
+                self.disconnected = Some(scene.now);
+            }
+            Told::PathLost { path } if *path == self.newest => {
+                scene.check(invariants::a_living_path_is_not_given_up(
+                    path.0,
+                    scene.is_calm(),
+                ));
             }
             Told::Ended(ended) => self.has_ended(ended, scene),
             _ => {}
         }
+    }
+
+    fn local_shut(&mut self, scene: &mut Scene) {
+        let Some(id) = self.session.id() else {
+            return;
+        };
+        let book = scene.ledger.session(id);
+        let stream = match self.seat {
+            Seat::Office => book.input,
+            Seat::Home => book.screen,
+        };
+        scene.check(invariants::the_local_socket_is_shut_behind_the_last_byte(
+            stream.written,
+            stream.given,
+            stream.is_over,
+        ));
+    }
+
+    fn has_moved(&mut self, scene: &mut Scene) {
+        if let Some(id) = self.session.id() {
+            scene.ledger.session(id).moved = scene.now;
+        }
+    }
+
+    /// What a record says, as far as a rule can judge it.
+    fn overhear(&self, path: PathKey, head: &[u8], scene: &mut Scene) {
+        let mut rest = head;
+        while let Some(header) = Header::parse(rest) {
+            let Some(body) = rest.get(HEADER..HEADER + usize::from(header.length)) else {
+                // DATA, whose bytes stand elsewhere.
+                self.overhear_stream(path, "DATA", scene);
+                return;
+            };
+            rest = &rest[HEADER + body.len()..];
+            match Inner::decode(header.kind, body) {
+                Ok(frame) => self.overhear_frame(path, &frame, scene),
+                Err(error) => {
+                    let said = format!("{:?} says what is no frame: {error}", self.who);
+                    let code = Some(Code::SessionProtocol);
+                    scene.check(invariants::nobody_breaks_the_protocol(code, &said));
+                }
+            }
+        }
+    }
+
+    fn overhear_frame(&self, path: PathKey, frame: &Frame<'_>, scene: &mut Scene) {
+        let name = frame.name();
+        scene.note(self.who, "says", [path.0, frame.kind().into()], || {
+            format!("{frame:?} on path {}", path.0)
+        });
+        let written = self.session.id().map(|id| {
+            let book = scene.ledger.session(id);
+            match self.seat {
+                Seat::Office => book.input.written,
+                Seat::Home => book.screen.written,
+            }
+        });
+        let written = written.unwrap_or(0);
+        match frame {
+            Frame::Ack(ack) => {
+                scene.check(invariants::nothing_is_acknowledged_unwritten(
+                    ack.offset, written,
+                ));
+                self.overhear_stream(path, name, scene);
+            }
+            Frame::Fin(_) | Frame::Ping(_) => self.overhear_stream(path, name, scene),
+            Frame::ResumeAsk(ask) => {
+                scene.check(invariants::resuming_begins_at_what_was_written(
+                    ask.received,
+                    written,
+                ));
+            }
+            Frame::Resumed(resumed) => {
+                scene.check(invariants::resuming_begins_at_what_was_written(
+                    resumed.received,
+                    written,
+                ));
+            }
+            _ => {}
+        }
+    }
+
+    fn overhear_stream(&self, path: PathKey, name: &str, scene: &mut Scene) {
+        scene.check(invariants::streams_go_by_the_newest_path(
+            path.0,
+            self.newest.0,
+            name,
+        ));
     }
 
     fn has_ended(&mut self, ended: &Ended, scene: &mut Scene) {
@@ -259,7 +379,7 @@ impl<R: Role> Desk<R> {
             && let Some(id) = self.session.id()
         {
             scene.ledger.count("sessions done");
-            let SessionBook { screen, input } = *scene.ledger.session(id);
+            let SessionBook { screen, input, .. } = *scene.ledger.session(id);
             for stream in [screen, input] {
                 scene.check(invariants::done_means_that_all_arrived(
                     stream.given,
@@ -293,6 +413,7 @@ impl<R: Role> Desk<R> {
             Seat::Office => (book.screen.written, book.input.written),
             Seat::Home => (book.input.written, book.screen.written),
         };
+        let limit = book.limit;
         let (outgoing, incoming) = self.seat.windows();
         scene.check(invariants::nothing_is_acknowledged_unwritten(
             offsets.written_told,
@@ -303,5 +424,68 @@ impl<R: Role> Desk<R> {
             theirs,
         ));
         scene.check(invariants::the_window_is_kept(offsets, outgoing, incoming));
+        if let Some(since) = self.disconnected.filter(|_| !self.session.is_ended()) {
+            scene.check(invariants::a_session_ends_at_its_limit(
+                since, scene.now, limit,
+            ));
+        }
+    }
+
+    /// What holds of the path that carries it.
+    pub(crate) fn judge_path<K: Copy + Ord + Into<LegKey>>(
+        &self,
+        legs: &Legs<K>,
+        scene: &mut Scene,
+    ) {
+        if let Some(path) = self.session.sending_path()
+            && !self.session.is_ended()
+            && let Some(connection) = legs.connection_of(path)
+            && let Some(silent) = scene.network.hole_since(connection)
+        {
+            scene.check(invariants::a_silent_path_is_lost_in_time(silent, scene.now));
+        }
+    }
+
+    /// Notes since when the other end is to be told of bytes, while the path takes records.
+    pub(crate) fn judge_told<K: Copy + Ord + Into<LegKey>>(
+        &mut self,
+        legs: &Legs<K>,
+        scene: &mut Scene,
+    ) {
+        let offsets = self.session.offsets();
+        let can_tell = !self.session.is_ended()
+            && offsets.written > offsets.written_told
+            && self
+                .session
+                .sending_path()
+                .is_some_and(|path| legs.is_open_for(path));
+        if can_tell {
+            let since = *self.untold.get_or_insert(scene.now);
+            scene.check(invariants::an_acknowledgement_leaves_in_time(
+                since, scene.now,
+            ));
+        } else {
+            self.untold = None;
+        }
+    }
+
+    /// Why this end ought to move, if it ought to.
+    pub(crate) fn has_to_do(&self, book: &SessionBook) -> Option<&'static str> {
+        let (gives, writes) = match self.seat {
+            Seat::Office => (book.screen, book.input),
+            Seat::Home => (book.input, book.screen),
+        };
+        let program = self.program.as_ref()?;
+        if book.is_complete() {
+            Some("both sides have said and got everything")
+        } else if writes.is_over && writes.given == writes.written && !program.is_shut() {
+            Some("the local socket took the whole stream and is not shut down")
+        } else if writes.given > writes.written && program.room() > 0 {
+            Some("the local socket takes bytes that the other one gave")
+        } else if program.available() > 0 && gives.given == gives.written {
+            Some("the local socket gives bytes, and all before them are written")
+        } else {
+            None
+        }
     }
 }

@@ -3,6 +3,7 @@ use std::collections::BTreeMap;
 use std::ops::Range;
 
 use telerelay_outer::{How, LegKey};
+use telerelay_session::PathKey;
 use telerelay_wire::Code;
 use telerelay_wire::FrameError;
 use telerelay_wire::ids::NodeName;
@@ -88,6 +89,22 @@ impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
             }) => Some((leg, path)),
             _ => None,
         }
+    }
+
+    /// The connection of a session's path.
+    pub(crate) fn connection_of(&self, path: PathKey) -> Option<ConnectionId> {
+        self.legs.values().find_map(|one| match &one.phase {
+            Phase::Path(end) if end.key == path => Some(one.leg.connection),
+            _ => None,
+        })
+    }
+
+    /// Whether a session's path takes more records.
+    pub(crate) fn is_open_for(&self, path: PathKey) -> bool {
+        self.legs.values().any(|one| match &one.phase {
+            Phase::Path(end) => end.key == path && !one.is_leaving && one.leg.backlog() == 0,
+            _ => false,
+        })
     }
 
     pub(crate) fn dial(&mut self, key: K, node: &NodeName, scene: &mut Scene) {

@@ -73,6 +73,11 @@ impl Program {
         }
     }
 
+    /// Whether it was told that no byte will come.
+    pub(crate) fn is_shut(&self) -> bool {
+        self.is_input_over
+    }
+
     /// No byte will come.
     pub(crate) fn shut(&mut self) {
         self.is_input_over = true;
@@ -164,4 +169,5 @@ impl Program {
 }
 
 /// A plan's pause for a program that is as fast as it can be.
-pub(crate) const EAGER: (Duration, Duration) = (Duration::from_micros(50), Duration::from_micros(400));
+pub(crate) const EAGER: (Duration, Duration) =
+    (Duration::from_micros(50), Duration::from_micros(400));

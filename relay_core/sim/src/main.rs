@@ -37,7 +37,9 @@ fn main() -> ExitCode {
         }
     };
     // A reader that has gone is no failure of the run.
-    result.and_then(|code| out.flush().map(|()| code)).unwrap_or(ExitCode::SUCCESS)
+    result
+        .and_then(|code| out.flush().map(|()| code))
+        .unwrap_or(ExitCode::SUCCESS)
 }
 
 fn wanted() -> Result<Wanted, lexopt::Error> {

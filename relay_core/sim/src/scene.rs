@@ -22,6 +22,9 @@ pub(crate) const EPOCH: u64 = 1_700_000_000;
 /// The organisation of everybody.
 pub(crate) const ORGANISATION: OrganisationId = OrganisationId([7; 32]);
 
+/// From a fault until every session that lives has a path that lives: the longest stall, silence, dials.
+const SETTLED: Duration = Duration::from_secs(45);
+
 /// Everything that is not an actor.
 #[derive(Debug)]
 pub(crate) struct Scene {
@@ -42,6 +45,8 @@ pub(crate) struct Scene {
     pub(crate) listens: Vec<bool>,
     /// Where agents are, as far as the cluster has heard.
     pub(crate) presence: BTreeMap<DeviceId, usize>,
+    /// When something last broke, or an operator did something.
+    pub(crate) last_fault: Option<Moment>,
     pub(crate) broken: Option<(Moment, Broken)>,
 }
 
@@ -60,6 +65,7 @@ impl Scene {
             plan,
             mutant,
             presence: BTreeMap::new(),
+            last_fault: None,
             broken: None,
         }
     }
@@ -71,6 +77,12 @@ impl Scene {
         {
             self.broken = Some((self.now, broken));
         }
+    }
+
+    /// Nothing was broken for so long that every session that lives has a path that lives.
+    pub(crate) fn is_calm(&self) -> bool {
+        self.last_fault
+            .is_none_or(|fault| self.now.since(fault) > SETTLED)
     }
 
     pub(crate) fn after(&mut self, delay: Duration, event: Event) {
@@ -120,10 +132,9 @@ impl Scene {
         leg: LegKey,
         detail: impl FnOnce() -> String,
     ) {
-        self.trace
-            .note(self.now, who, what, [leg.0, 0], || {
-                format!("leg {} {}", leg.0, detail())
-            });
+        self.trace.note(self.now, who, what, [leg.0, 0], || {
+            format!("leg {} {}", leg.0, detail())
+        });
     }
 
     /// Something else did.

@@ -7,7 +7,7 @@ use std::time::Duration;
 use telerelay_outer::LegKey;
 use telerelay_outer::agent::{Agent, Command, Config, Verdict};
 use telerelay_session::Agent as AgentRole;
-use telerelay_wire::ids::{Instance, NodeAddress, PathId};
+use telerelay_wire::ids::{Instance, NodeAddress, PathId, SessionId};
 use telerelay_wire::outer::{Features, Frame, Incoming};
 use telerelay_wire::{Code, Moment, limits};
 
@@ -29,8 +29,8 @@ pub(crate) struct AgentHost {
     plan: AgentPlan,
     machine: Agent,
     legs: Legs<LegKey>,
-    /// Legs that sent ACCEPT.
-    accepted: BTreeMap<LegKey, PathId>,
+    /// Legs that sent ACCEPT, and when.
+    accepted: BTreeMap<LegKey, Moment>,
     paths: BTreeMap<LegKey, PathBook>,
     sessions: BTreeMap<u64, Desk<AgentRole>>,
     next_session: u64,
@@ -111,6 +111,34 @@ impl AgentHost {
         }
     }
 
+    /// What holds of an agent at any time.
+    pub(crate) fn judge(&mut self, scene: &mut Scene) {
+        for &since in self.accepted.values() {
+            scene.check(invariants::nobody_waits_too_long(
+                "PAIRED",
+                since,
+                scene.now,
+                limits::PAIRED,
+            ));
+        }
+        for (&key, book) in &self.paths {
+            if !self.legs.is_leaving(key) {
+                scene.check(book.judge(scene.now));
+            }
+        }
+        for desk in self.sessions.values() {
+            desk.judge(scene);
+            desk.judge_path(&self.legs, scene);
+        }
+    }
+
+    /// The desk of a session that lives.
+    pub(crate) fn desk_of(&self, session: SessionId) -> Option<&Desk<AgentRole>> {
+        self.sessions
+            .values()
+            .find(|desk| desk.session.id() == Some(session) && !desk.session.is_ended())
+    }
+
     fn due(&self, now: Moment) -> impl Iterator<Item = u64> {
         self.sessions
             .iter()
@@ -134,12 +162,14 @@ impl AgentHost {
                 }
                 Heard::Secured(peer) => self.secured(key, peer, scene),
                 Heard::Plaintext(range) => {
+                    if let Some(book) = self.paths.get_mut(&key) {
+                        book.heard = now;
+                    }
                     if let Some(slot) = self.paths.get(&key).and_then(|book| book.slot)
                         && let Some((_, path)) = self.legs.path(key)
                         && let Some(desk) = self.sessions.get_mut(&slot)
                     {
-                        desk.session
-                            .received(path.key, path.plaintext(range), now);
+                        desk.session.received(path.key, path.plaintext(range), now);
                     }
                 }
                 Heard::Gone => {
@@ -180,10 +210,17 @@ impl AgentHost {
 
     /// Does what the machine asks for, until it asks for nothing.
     fn obey(&mut self, scene: &mut Scene) {
+        let (mut accepts, mut dials) = (false, false);
         while let Some(command) = self.machine.poll_command() {
             match command {
-                Command::Dial(key, hop) => self.legs.dial(key, &hop.node, scene),
-                Command::Send(key, frame) => self.send(key, &frame, scene),
+                Command::Dial(key, hop) => {
+                    dials = true;
+                    self.legs.dial(key, &hop.node, scene);
+                }
+                Command::Send(key, frame) => {
+                    accepts |= matches!(frame, Frame::Accept(_));
+                    self.send(key, &frame, scene);
+                }
                 Command::Close(key, how) => {
                     self.accepted.remove(&key);
                     self.legs.close(key, how, scene);
@@ -218,6 +255,9 @@ impl AgentHost {
                 }
             }
         }
+        scene.check(invariants::an_agent_that_accepts_dials_at_once(
+            accepts, dials,
+        ));
         let fresh = |(key, _): &(LegKey, _)| {
             !self.accepted.contains_key(key)
                 && !self.paths.contains_key(key)
@@ -238,8 +278,8 @@ impl AgentHost {
 
     fn send(&mut self, key: LegKey, frame: &Frame<'_>, scene: &mut Scene) {
         match frame {
-            Frame::Accept(accept) => {
-                self.accepted.insert(key, accept.path);
+            Frame::Accept(_) => {
+                self.accepted.insert(key, scene.now);
             }
             Frame::SessionEnd(report) => {
                 let reports = self.reports.entry(report.path).or_default();
@@ -280,13 +320,7 @@ impl AgentHost {
         scene.after(delay, event);
     }
 
-    pub(crate) fn verdict(
-        &mut self,
-        life: u64,
-        path: PathId,
-        verdict: Verdict,
-        scene: &mut Scene,
-    ) {
+    pub(crate) fn verdict(&mut self, life: u64, path: PathId, verdict: Verdict, scene: &mut Scene) {
         if life == self.life {
             scene.note(self.who(), "verdict", [0; 2], || {
                 format!("{path:?} {verdict:?}")
@@ -352,6 +386,9 @@ fn machine(scene: &mut Scene) -> Agent {
 }
 
 /// When to put the outer TLS down, where the plan wants that.
-pub(crate) fn switch_time(plan: Option<(Duration, Duration)>, scene: &mut Scene) -> Option<Duration> {
+pub(crate) fn switch_time(
+    plan: Option<(Duration, Duration)>,
+    scene: &mut Scene,
+) -> Option<Duration> {
     plan.map(|(low, high)| scene.dice.time(low, high))
 }

@@ -1,4 +1,6 @@
 //! The sessions of an agent: opened on their first path, resumed on later ones, reported when a path ends (PROTOCOL.md §5.6, §8).
+use std::time::Duration;
+
 use telerelay_outer::LegKey;
 use telerelay_outer::agent::PathReport;
 use telerelay_session::{
@@ -7,12 +9,12 @@ use telerelay_session::{
 use telerelay_wire::ids::{PathId, Stage};
 use telerelay_wire::inner::AuthAsk;
 use telerelay_wire::outer::Incoming;
-use telerelay_wire::{Code, Reason};
+use telerelay_wire::{Code, Moment, Reason};
 
 use super::{AgentHost, switch_time};
 use crate::agenda::Event;
 use crate::desk::{Desk, Seat};
-use crate::invariants;
+use crate::invariants::{self, Verdict};
 use crate::leg::path::Peer;
 use crate::local::Program;
 use crate::network::ConnectionId;
@@ -27,8 +29,12 @@ pub(super) struct PathBook {
     pub(super) slot: Option<u64>,
     /// Factors that are not answered yet.
     unanswered: u8,
-    /// The session goes on by another path.
-    is_replaced: bool,
+    /// The session went by it at some time.
+    has_carried: bool,
+    /// Since when the session goes on by another path.
+    replaced: Option<Moment>,
+    /// When something last came by it.
+    pub(super) heard: Moment,
     /// Why inner TLS did not come up.
     failure: Code,
 }
@@ -40,9 +46,20 @@ impl PathBook {
             incoming,
             slot: None,
             unanswered: 0,
-            is_replaced: false,
+            has_carried: false,
+            replaced: None,
+            heard: Moment::ZERO,
             failure: Code::PathLost,
         }
+    }
+}
+
+impl PathBook {
+    /// An older path over which nothing comes is given up.
+    pub(super) fn judge(&self, now: Moment) -> Verdict {
+        self.replaced.map_or(Ok(()), |since| {
+            invariants::an_older_path_is_given_up(self.heard.max(since), now)
+        })
     }
 }
 
@@ -90,6 +107,7 @@ impl AgentHost {
         if let Some(book) = self.paths.get_mut(&key) {
             book.slot = Some(slot);
             book.unanswered = self.plan.factors;
+            book.has_carried = book.incoming.resume.is_none();
         }
         self.authenticate(slot, path_key, scene);
         if let Some(delay) = switch_time(self.plan.switches, scene) {
@@ -168,8 +186,9 @@ impl AgentHost {
                 break;
             }
         }
-        if let Some(desk) = self.sessions.get(&slot) {
+        if let Some(desk) = self.sessions.get_mut(&slot) {
             desk.judge(scene);
+            desk.judge_told(&self.legs, scene);
             if desk.ended.is_some() && self.legs_of(slot).is_empty() {
                 self.sessions.remove(&slot);
             }
@@ -195,8 +214,10 @@ impl AgentHost {
             },
             Told::Resumed { path, .. } => {
                 for (key, book) in &mut self.paths {
-                    if book.slot == Some(slot) {
-                        book.is_replaced = key.0 != path.0;
+                    if key.0 == path.0 {
+                        book.has_carried = true;
+                    } else if book.slot == Some(slot) && book.has_carried {
+                        book.replaced.get_or_insert(scene.now);
                     }
                 }
             }
@@ -271,7 +292,7 @@ impl AgentHost {
                 None => (book.failure.into(), Stage::Inner, None),
                 Some(desk) => match &desk.ended {
                     Some(ended) => (ended.code.clone(), ended.stage, desk.session.id()),
-                    None if book.is_replaced => {
+                    None if book.replaced.is_some() => {
                         (Code::Done.into(), Stage::Session, desk.session.id())
                     }
                     None => (Code::PathLost.into(), Stage::Session, desk.session.id()),
@@ -310,8 +331,9 @@ impl AgentHost {
         desk.session.desktop_connected(&mut scene.dice);
         if let Some(id) = desk.session.id() {
             let desktop = Program::new(self.plan.desktop, scene.now);
-            scene.ledger.opened(id, desktop.is_echo());
-            desk.program = Some(desktop);
+            let limit = Duration::from_secs(self.plan.resume_limit.into());
+            scene.ledger.opened(id, desktop.is_echo(), limit, scene.now);
+            desk.attach(desktop);
             if let Some(standby) = self.standby.clone() {
                 desk.session.standby(standby);
             }
@@ -321,10 +343,8 @@ impl AgentHost {
 
     /// The desktop does something.
     pub(crate) fn desktop_turn(&mut self, slot: u64, scene: &mut Scene) {
-        if let Some(desk) = self.sessions.get_mut(&slot)
-            && let Some(desktop) = &mut desk.program
-        {
-            desktop.turn(scene.now, &mut scene.dice);
+        if let Some(desk) = self.sessions.get_mut(&slot) {
+            desk.program_turn(scene);
             self.pump(slot, scene);
         }
     }
@@ -359,5 +379,4 @@ impl AgentHost {
         }
         self.obey(scene);
     }
-
 }

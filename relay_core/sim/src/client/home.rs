@@ -83,8 +83,9 @@ impl ClientHost {
                 break;
             }
         }
-        if let Some(desk) = &self.desk {
+        if let Some(desk) = &mut self.desk {
             desk.judge(scene);
+            desk.judge_told(&self.legs, scene);
         }
         self.obey(scene);
     }
@@ -229,16 +230,16 @@ impl ClientHost {
     /// The viewer arrives.
     pub(crate) fn viewer_connects(&mut self, scene: &mut Scene) {
         if let Some(desk) = &mut self.desk {
-            desk.program = Some(Program::new(self.plan.viewer, scene.now));
+            desk.attach(Program::new(self.plan.viewer, scene.now));
         }
         self.pump(scene);
     }
 
     /// The viewer does something.
     pub(crate) fn viewer_turn(&mut self, scene: &mut Scene) {
-        if let Some(viewer) = self.desk.as_mut().and_then(|desk| desk.program.as_mut()) {
-            viewer.turn(scene.now, &mut scene.dice);
-            self.pump(scene);
+        if let Some(desk) = &mut self.desk {
+            desk.program_turn(scene);
         }
+        self.pump(scene);
     }
 }

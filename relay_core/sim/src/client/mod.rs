@@ -7,7 +7,7 @@ use telerelay_session::{Client as ClientRole, PathKey};
 use telerelay_wire::ids::{
     AttemptId, ComputerId, Instance, NodeAddress, PathId, Resume, Service, Stage,
 };
-use telerelay_wire::outer::Features;
+use telerelay_wire::outer::{Features, Frame};
 use telerelay_wire::{Code, Moment, Reason, limits};
 
 use crate::agenda::{Event, Who};
@@ -64,6 +64,10 @@ pub(crate) struct ClientHost {
 struct Request {
     machine: Client,
     path: Option<PathOf>,
+    /// When CONNECT left that is not answered.
+    connected: Option<Moment>,
+    /// REDIRECT that came for this attempt.
+    redirects: u32,
     ends: u32,
 }
 
@@ -120,6 +124,8 @@ impl ClientHost {
         self.requests.push(Request {
             machine,
             path: None,
+            connected: None,
+            redirects: 0,
             ends: 0,
         });
         self.obey(scene);
@@ -172,7 +178,11 @@ impl ClientHost {
             match heard {
                 Heard::Nothing => break,
                 Heard::Up => machine.leg_up(key.leg, now),
-                Heard::Frame(frame) => machine.frame(key.leg, frame, now),
+                Heard::Frame(frame) => {
+                    let is_redirect = matches!(frame, Frame::Redirect(_));
+                    machine.frame(key.leg, frame, now);
+                    self.requests[key.request].redirects += u32::from(is_redirect);
+                }
                 Heard::BadFrame(error) => machine.frame_error(key.leg, error, now),
                 Heard::Secured(peer) => self.secured(key, peer, scene),
                 Heard::Plaintext(range) => {
@@ -229,8 +239,18 @@ impl ClientHost {
             let has_ended = self.requests[number].ends > 0;
             scene.check(invariants::nothing_follows_the_end(has_ended));
             match command {
-                Command::Dial(leg, hop) => self.legs.dial(of(leg), &hop.node, scene),
-                Command::Send(leg, frame) => self.legs.send(of(leg), &frame, scene),
+                Command::Dial(leg, hop) => {
+                    let redirects = self.requests[number].redirects;
+                    scene.check(invariants::redirects_end(redirects));
+                    self.requests[number].connected = None;
+                    self.legs.dial(of(leg), &hop.node, scene);
+                }
+                Command::Send(leg, frame) => {
+                    if let Frame::Connect(_) = frame {
+                        self.requests[number].connected = Some(scene.now);
+                    }
+                    self.legs.send(of(leg), &frame, scene);
+                }
                 Command::Close(leg, how) => self.legs.close(of(leg), how, scene),
                 Command::StartPath {
                     leg,
@@ -255,12 +275,14 @@ impl ClientHost {
                 }
                 Command::Resuming(attempt) => {
                     scene.note(self.who(), "resuming", [0; 2], || attempt.to_string());
+                    self.requests[number].redirects = 0;
                 }
                 Command::Ended(ended) => {
                     scene.note(self.who(), "request ended", [number as u64, 0], || {
                         format!("{} {} at {}", ended.attempt, ended.code, ended.stage)
                     });
                     self.requests[number].ends += 1;
+                    self.requests[number].connected = None;
                     if let Some(code) = ended.code.code() {
                         scene.ledger.count(ended_with(code));
                     }
@@ -280,6 +302,7 @@ impl ClientHost {
     fn start_path(&mut self, path: PathOf, scene: &mut Scene) {
         let key = path.key;
         self.requests[key.request].path = Some(path);
+        self.requests[key.request].connected = None;
         let me = Peer {
             device: client_device(self.plan.device),
             computer: ComputerId([0; 10]),
@@ -354,7 +377,10 @@ impl ClientHost {
                 request.machine.cancel(scene.now);
             } else if is_over
                 && let Some(path) = request.path
-                && !self.legs.path(path.key).is_some_and(|(_, path)| path.is_secured())
+                && !self
+                    .legs
+                    .path(path.key)
+                    .is_some_and(|(_, path)| path.is_secured())
             {
                 // A path without a session yet has none to end.
                 self.gone(path.key, scene);
@@ -362,6 +388,27 @@ impl ClientHost {
             }
         }
         self.obey(scene);
+    }
+
+    /// What holds of a client at any time.
+    pub(crate) fn judge(&mut self, scene: &mut Scene) {
+        for since in self.requests.iter().filter_map(|request| request.connected) {
+            scene.check(invariants::nobody_waits_too_long(
+                "the answer to CONNECT",
+                since,
+                scene.now,
+                limits::CONNECT,
+            ));
+        }
+        if let Some(desk) = &self.desk {
+            desk.judge(scene);
+            desk.judge_path(&self.legs, scene);
+        }
+    }
+
+    /// The desk of the session, while it lives.
+    pub(crate) fn living_desk(&self) -> Option<&Desk<ClientRole>> {
+        self.desk.as_ref().filter(|desk| !desk.session.is_ended())
     }
 
     /// Everybody has left: nothing is here any more.
@@ -372,7 +419,10 @@ impl ClientHost {
         let is_live = |desk: &&Desk<ClientRole>| !desk.session.is_ended();
         for (what, count) in [
             ("legs of a client", self.legs.len()),
-            ("sessions of a client", self.desk.iter().filter(is_live).count()),
+            (
+                "sessions of a client",
+                self.desk.iter().filter(is_live).count(),
+            ),
             (
                 "timers of a client",
                 usize::from(self.next_timeout().is_some()),

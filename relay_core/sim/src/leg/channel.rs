@@ -115,8 +115,16 @@ mod tests {
         assert_eq!(server.open(&first), Ok((Content::Data, &b"ab"[..])));
         assert_eq!(server.open(&first), Err(Forged), "a replay");
         assert_eq!(server.open(&second), Ok((Content::Alert, &b""[..])));
-        assert_eq!(Channel::new(6, false).open(&first), Err(Forged), "another key");
-        assert_eq!(Channel::new(5, true).open(&first), Err(Forged), "its own end");
+        assert_eq!(
+            Channel::new(6, false).open(&first),
+            Err(Forged),
+            "another key"
+        );
+        assert_eq!(
+            Channel::new(5, true).open(&first),
+            Err(Forged),
+            "its own end"
+        );
     }
 
     #[test]

@@ -138,7 +138,8 @@ impl Leg {
 
     fn flight(&mut self, number: usize) {
         let body = vec![0; FLIGHTS[number]];
-        self.channel.seal(Content::Handshake, &[&body], &mut self.output);
+        self.channel
+            .seal(Content::Handshake, &[&body], &mut self.output);
     }
 
     /// The next thing that happened before there is a path. Call it until it tells nothing.
@@ -197,7 +198,8 @@ impl Leg {
         frame
             .encode(&mut bytes)
             .expect("the types of its fields bound a frame");
-        self.channel.seal(Content::Data, &[&bytes], &mut self.output);
+        self.channel
+            .seal(Content::Data, &[&bytes], &mut self.output);
     }
 
     /// Queues a record without plaintext.

@@ -66,8 +66,8 @@ pub(crate) struct Connection {
     closed: [bool; 2],
     /// When an end learns that the connection is broken.
     reset: [Option<Moment>; 2],
-    /// Nothing arrives any more, and nobody is told.
-    is_hole: bool,
+    /// Since then nothing arrives, and nobody is told.
+    hole: Option<Moment>,
 }
 
 /// All connections.
@@ -117,7 +117,7 @@ impl Network {
             pipes: [Pipe::new(capacity), Pipe::new(capacity)],
             closed: [false, listener != Listener::Listens],
             reset: [None; 2],
-            is_hole: listener == Listener::Nowhere,
+            hole: (listener == Listener::Nowhere).then_some(now),
         };
         self.connections.insert(id, connection);
         if listener != Listener::Nowhere {
@@ -142,6 +142,11 @@ impl Network {
             .map_or(Dialled::Refused, |connection| connection.dialled)
     }
 
+    /// Since when nothing arrives over a connection.
+    pub(crate) fn hole_since(&self, id: ConnectionId) -> Option<Moment> {
+        self.connections.get(&id)?.hole
+    }
+
     /// How many connections there are at some end.
     pub(crate) fn len(&self) -> usize {
         self.connections.len()
@@ -151,7 +156,7 @@ impl Network {
     pub(crate) fn live(&self) -> Vec<ConnectionId> {
         self.connections
             .iter()
-            .filter(|(_, connection)| connection.closed == [false; 2] && !connection.is_hole)
+            .filter(|(_, connection)| connection.closed == [false; 2] && connection.hole.is_none())
             .map(|(&id, _)| id)
             .collect()
     }
@@ -169,7 +174,7 @@ impl Network {
         if connection.is_reset(end, now) {
             return None;
         }
-        let (latency, is_hole) = (connection.latency, connection.is_hole);
+        let (latency, is_hole) = (connection.latency, connection.hole.is_some());
         let reader_is_gone = connection.closed[end.other() as usize];
         let pipe = &mut connection.pipes[end as usize];
         let length = bytes.len().min(pipe.room());
@@ -249,7 +254,7 @@ impl Network {
         let pipe = &mut connection.pipes[end as usize];
         if !pipe.fin {
             pipe.fin = true;
-            if !connection.is_hole {
+            if connection.hole.is_none() {
                 let at = pipe.put_fin(now + connection.latency);
                 agenda.at(at, Event::Io(id, end.other()));
             }
@@ -321,7 +326,7 @@ impl Network {
         let Some(connection) = self.connections.get_mut(&id) else {
             return;
         };
-        connection.is_hole = true;
+        connection.hole.get_or_insert(now);
         connection.pipes.iter_mut().for_each(|pipe| pipe.lose(now));
         let (low, high) = KERNEL_TIMEOUT;
         let patience = self.dice.time(low, high);
@@ -338,13 +343,7 @@ impl Network {
     }
 
     /// Every connection of somebody who died: broken at once, or in silence where the machine lost its power.
-    pub(crate) fn died(
-        &mut self,
-        who: Who,
-        is_silent: bool,
-        now: Moment,
-        agenda: &mut Agenda,
-    ) {
+    pub(crate) fn died(&mut self, who: Who, is_silent: bool, now: Moment, agenda: &mut Agenda) {
         let of = |connection: &Connection| match who {
             Who::Node(node) => (connection.node == node).then_some(End::Node),
             endpoint => (connection.endpoint == endpoint).then_some(End::Endpoint),
@@ -371,13 +370,14 @@ impl Connection {
 
     /// RST is on its way to an end, unless nothing arrives there.
     fn break_at(&mut self, id: ConnectionId, end: End, at: Moment, agenda: &mut Agenda) {
-        if !self.is_hole {
+        if self.hole.is_none() {
             self.break_now(id, end, at, agenda);
         }
     }
 
     fn break_now(&mut self, id: ConnectionId, end: End, at: Moment, agenda: &mut Agenda) {
-        if !self.closed[end as usize] && self.reset[end as usize].is_none_or(|earlier| at < earlier) {
+        if !self.closed[end as usize] && self.reset[end as usize].is_none_or(|earlier| at < earlier)
+        {
             self.reset[end as usize] = Some(at);
             agenda.at(at, Event::Io(id, end));
         }

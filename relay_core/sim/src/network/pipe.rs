@@ -69,7 +69,8 @@ impl Pipe {
     pub(super) fn put(&mut self, bytes: &[u8], at: Moment) -> Moment {
         self.last = self.last.max(at);
         self.held += bytes.len();
-        self.flight.push_back((self.last, Item::Bytes(bytes.to_vec())));
+        self.flight
+            .push_back((self.last, Item::Bytes(bytes.to_vec())));
         self.last
     }
 

@@ -128,10 +128,7 @@ impl NodeHost {
         self.legs.insert(key, NodeLeg { peer, phase });
         self.by_connection.insert(connection, key);
         let node = self.number;
-        scene.after(
-            limits::HANDSHAKE,
-            Event::HandshakeOver { node, connection },
-        );
+        scene.after(limits::HANDSHAKE, Event::HandshakeOver { node, connection });
         Some(key)
     }
 
@@ -157,7 +154,7 @@ impl NodeHost {
                 }
                 Told::Frame(frame) => {
                     scene.note_leg(Who::Node(self.number), "←", key, || frame.name().into());
-                    self.book.heard(key, &frame);
+                    self.book.heard(key, scene.device(*peer), &frame, now);
                     self.machine.frame(key, frame, now, &mut scene.dice);
                 }
                 Told::BadFrame(error) => self.machine.frame_error(key, error, now),
@@ -208,7 +205,7 @@ impl NodeHost {
                 Command::AgentReady(agent) => self.presence(agent.device, true, scene),
                 Command::AgentGone { device, .. } => self.presence(device, false, scene),
                 Command::Terminal(told) => {
-                    let verdict = self.book.ends(told.ticket);
+                    let verdict = self.book.ends(&told);
                     scene.check(verdict);
                     self.terminal(&told, scene);
                 }
@@ -242,6 +239,8 @@ impl NodeHost {
             return;
         };
         scene.note_leg(Who::Node(self.number), "closes", key, || format!("{how:?}"));
+        let verdict = self.book.closes(key, how, scene.now);
+        scene.check(verdict);
         match (phase, how) {
             (Phase::Path(path), _) => {
                 let path = *path;
@@ -252,7 +251,6 @@ impl NodeHost {
             }
             (Phase::Framed(_), How::AtOnce) => self.drop_leg(key, true, scene),
             (phase @ Phase::Framed(_), How::Flushed) => {
-                self.book.closed(key);
                 let Phase::Framed(mut leg) = std::mem::replace(phase, Phase::Path(PathId([0; 16])))
                 else {
                     return;
@@ -357,16 +355,27 @@ impl NodeHost {
                     telerelay_outer::PathKind::Mixed => "mixed paths",
                     telerelay_outer::PathKind::Direct => "direct paths",
                 });
+                self.book.path_over(path, scene.now);
                 self.machine.path_ended(path, end, scene.now);
             }
         }
     }
 
     /// What holds for a node at every step.
-    fn judge(&self, scene: &mut Scene) {
+    pub(crate) fn judge(&self, scene: &mut Scene) {
+        if !self.is_up {
+            return;
+        }
+        let is_known = |leg: &&NodeLeg| match &leg.phase {
+            Phase::Framed(leg) => leg.is_up(),
+            Phase::Path(_) => true,
+            Phase::Closing(_) => false,
+        };
         scene.check(invariants::the_tables_of_a_node_agree(
             &self.machine.census(),
+            self.legs.values().filter(is_known).count(),
         ));
+        scene.check(self.book.judge(scene.now));
         for leg in self.legs.values() {
             if let Phase::Framed(leg) | Phase::Closing(leg) = &leg.phase {
                 scene.check(leg.judge());

@@ -1,6 +1,8 @@
 //! A path at a node: moves bytes between two legs by the table of PROTOCOL.md §6, each leg wrapped or raw as it likes.
 use telerelay_outer::node::{Cause, PathEnd};
-use telerelay_outer::switch::{Action, Arrival, Receiving, Sending, answer, arrive, flushed, is_direct};
+use telerelay_outer::switch::{
+    Action, Arrival, Receiving, Sending, answer, arrive, flushed, is_direct,
+};
 use telerelay_outer::{LegKey, PathKind, Traffic};
 use telerelay_wire::outer::{Frame, PATH_MAXIMUM, Switch, path_header, path_view};
 
@@ -197,7 +199,8 @@ impl Mover {
     /// A leg broke, or the machine said so: what is queued for the other one leaves, and both close.
     fn put_down(&mut self, node: usize, scene: &mut Scene) {
         for half in &mut self.halves {
-            if half.is_closed || (half.receiving, half.sending) == (Receiving::Ended, Sending::Ended)
+            if half.is_closed
+                || (half.receiving, half.sending) == (Receiving::Ended, Sending::Ended)
             {
                 continue;
             }

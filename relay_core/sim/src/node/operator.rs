@@ -2,9 +2,9 @@
 use std::time::Duration;
 
 use telerelay_outer::node::{Scope, Snapshot, Standing};
+use telerelay_wire::Code;
 use telerelay_wire::ids::{DeviceId, NewsKind};
 use telerelay_wire::outer::{Goaway, News};
-use telerelay_wire::Code;
 
 use super::{NodeHost, Phase, python};
 use crate::agenda::{Event, Who};
@@ -21,7 +21,12 @@ impl NodeHost {
         }
         self.is_up = false;
         scene.listens[self.number] = false;
-        scene.note(Who::Node(self.number), "dies", [is_silent.into(), 0], String::new);
+        scene.note(
+            Who::Node(self.number),
+            "dies",
+            [is_silent.into(), 0],
+            String::new,
+        );
         let now = scene.now;
         let who = Who::Node(self.number);
         scene.network.died(who, is_silent, now, &mut scene.agenda);
@@ -47,7 +52,12 @@ impl NodeHost {
         self.life += 1;
         self.is_up = true;
         scene.listens[self.number] = true;
-        scene.note(Who::Node(self.number), "starts", [self.life, 0], String::new);
+        scene.note(
+            Who::Node(self.number),
+            "starts",
+            [self.life, 0],
+            String::new,
+        );
         self.machine = python::machine(self.number, self.plan, scene);
     }
 
@@ -135,6 +145,7 @@ impl NodeHost {
             ("devices", census.devices),
             ("deadlines", census.deadlines),
             ("legs of a node", self.legs.len()),
+            ("agents told out as ready", self.ready.len()),
             ("paths", self.paths.len()),
             ("connections of a node", self.by_connection.len()),
         ] {

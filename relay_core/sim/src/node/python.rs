@@ -9,6 +9,7 @@ use telerelay_wire::ids::DeviceId;
 
 use super::{NodeHost, greeting};
 use crate::agenda::{Event, Who};
+use crate::invariants;
 use crate::scenario::{DecisionPlan, NodePlan};
 use crate::scene::{EPOCH, ORGANISATION, Scene, agent_device, node_address};
 
@@ -83,6 +84,10 @@ impl NodeHost {
             Some(DecisionPlan::Deny(code)) => Decision::Deny(code.into()),
             Some(DecisionPlan::Later(seconds)) => Decision::Later(seconds),
             Some(DecisionPlan::Here) => Decision::Here(device),
+            Some(DecisionPlan::Elsewhere) => {
+                let next = (self.number + 1) % scene.plan.nodes.len();
+                Decision::Redirect(node_address(next))
+            }
             Some(DecisionPlan::Follow) => match scene.presence.get(&device) {
                 Some(&node) if node != self.number && !self.ready.contains(&device) => {
                     Decision::Redirect(node_address(node))
@@ -135,6 +140,10 @@ impl NodeHost {
 
     /// Other nodes hear of an agent a moment later.
     pub(super) fn presence(&mut self, device: DeviceId, here: bool, scene: &mut Scene) {
+        scene.check(invariants::presence_is_told_in_turn(
+            self.ready.contains(&device),
+            here,
+        ));
         if here {
             self.ready.insert(device);
         } else {
@@ -147,9 +156,12 @@ impl NodeHost {
 
     pub(super) fn terminal(&mut self, told: &Terminal, scene: &mut Scene) {
         self.asked.remove(&told.ticket);
-        scene.note(Who::Node(self.number), "terminal", [told.ticket.0, 0], || {
-            format!("{} {} at {}", told.attempt, told.code, told.stage)
-        });
+        scene.note(
+            Who::Node(self.number),
+            "terminal",
+            [told.ticket.0, 0],
+            || format!("{} {} at {}", told.attempt, told.code, told.stage),
+        );
         if let Some(code) = told.code.code() {
             scene.ledger.count(code.as_str());
         }

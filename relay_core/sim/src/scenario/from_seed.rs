@@ -24,7 +24,7 @@ impl Scenario {
         let dice = &mut Dice::new(!seed);
         let nodes = nodes(dice);
         let mut agents = agents(dice);
-        let runs_for = secs(dice.between(20, 120));
+        let runs_for = secs(dice.between(20, 180));
         let mut clients = clients(&agents, dice);
         let is_stormy = dice.percent(75);
         let mut faults = if is_stormy {
@@ -210,6 +210,7 @@ fn decision(dice: &mut Dice) -> DecisionPlan {
         0 => DecisionPlan::Deny(Code::Denied),
         1 => DecisionPlan::Later(7),
         2 => DecisionPlan::Here,
+        3 => DecisionPlan::Elsewhere,
         _ => DecisionPlan::Follow,
     }
 }
@@ -250,7 +251,8 @@ fn faults(
     runs_for: Duration,
     dice: &mut Dice,
 ) -> Vec<(Duration, Fault)> {
-    let last = u64::try_from(runs_for.as_millis()).unwrap_or(0);
+    // The rest of the run is calm, so that what is left has to come to rest.
+    let last = u64::try_from(runs_for.as_millis()).unwrap_or(0) * 6 / 10;
     (0..dice.between(1, 14))
         .map(|_| {
             let at = ms(dice.between(500, last));
@@ -261,7 +263,11 @@ fn faults(
 
 /// A client is called to the standby; its way there is slow, and its path breaks meanwhile: two requests resume one session, and
 /// the one that was made first may come second.
-fn race(agents: &mut [AgentPlan], client: &mut ClientPlan, dice: &mut Dice) -> Vec<(Duration, Fault)> {
+fn race(
+    agents: &mut [AgentPlan],
+    client: &mut ClientPlan,
+    dice: &mut Dice,
+) -> Vec<(Duration, Fault)> {
     client.starts = ms(2_500);
     client.decision = DecisionPlan::Follow;
     client.gives_up = None;

@@ -90,6 +90,8 @@ pub enum DecisionPlan {
     Follow,
     /// *here*, whatever the node knows.
     Here,
+    /// *redirect*, to the next node, whoever is there.
+    Elsewhere,
     /// *deny*.
     Deny(Code),
     /// *later*, in so many seconds.

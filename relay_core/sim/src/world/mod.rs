@@ -30,6 +30,9 @@ const GRACE: Duration = Duration::from_secs(5);
 /// Everything is over by then: the kernels' patience, what a node remembers, and the last of the above.
 const OVER: Duration = Duration::from_secs(300);
 
+/// How often what holds at any time is looked at.
+const LOOK: Duration = Duration::from_millis(500);
+
 /// Steps of one run at most: more would be a loop.
 const STEPS: u64 = 3_000_000;
 
@@ -66,6 +69,7 @@ impl World {
         for &(at, fault) in &plan.faults {
             scene.agenda.at(numbered(at), Event::Fault(fault));
         }
+        scene.agenda.at(Moment::ZERO, Event::Look);
         for (after, stop) in STOPS {
             scene
                 .agenda
@@ -176,7 +180,9 @@ impl World {
                     .network
                     .kernel_timeout(connection, scene.now, &mut scene.agenda);
             }
-            Event::HandshakeOver { node, connection } => nodes[node].handshake_over(connection, scene),
+            Event::HandshakeOver { node, connection } => {
+                nodes[node].handshake_over(connection, scene)
+            }
             Event::Decide { node, life, ticket } => nodes[node].decide(life, ticket, scene),
             Event::Recorded {
                 node,
@@ -222,7 +228,11 @@ impl World {
             }
             Event::Program(Who::Node(_), _) | Event::ProgramConnects(Who::Node(_), _) => {}
             Event::GivesUp(number) => clients[number].stop(scene),
-            Event::Fault(fault) => self.fault(fault),
+            Event::Fault(fault) => {
+                scene.last_fault = Some(scene.now);
+                self.fault(fault);
+            }
+            Event::Look => self.look(),
             Event::Stop(stop) => self.stop(stop),
         }
     }
@@ -241,6 +251,34 @@ impl World {
                 .nodes
                 .iter_mut()
                 .for_each(|one| one.drain(GRACE, scene)),
+        }
+    }
+
+    /// Looks at what holds whatever happens, and comes back while there is anything to look at.
+    fn look(&mut self) {
+        let scene = &mut self.scene;
+        self.nodes.iter().for_each(|node| node.judge(scene));
+        self.agents.iter_mut().for_each(|agent| agent.judge(scene));
+        self.clients
+            .iter_mut()
+            .for_each(|client| client.judge(scene));
+        for client in &self.clients {
+            if let Some(home) = client.living_desk()
+                && let Some(id) = home.session.id()
+                && let Some(office) = self.agents.iter().find_map(|agent| agent.desk_of(id))
+                && home.session.sending_path().is_some()
+                && office.session.sending_path().is_some()
+                && scene.is_calm()
+            {
+                let book = *scene.ledger.session(id);
+                let has_to_do = home.has_to_do(&book).or_else(|| office.has_to_do(&book));
+                if let Some(what) = has_to_do {
+                    scene.check(invariants::a_session_moves_on(book.moved, scene.now, what));
+                }
+            }
+        }
+        if self.scene.agenda.next().is_some() || self.next_timer().is_some() {
+            self.scene.after(LOOK, Event::Look);
         }
     }
 
