@@ -429,6 +429,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             session,
             clock,
             local,
+            ended,
             ..
         } = &mut self;
         let owe = async {
@@ -462,12 +463,19 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 }
             }
         };
-        // What does not leave in time is dropped with the sockets: the other end has timers of its own.
-        let _in_time = timeout(LINGER, async { tokio::join!(leave(socket, stack), owe) }).await;
-        let ended = self
-            .ended
+        let ended = ended
             .take()
             .unwrap_or_else(|| unreachable!("a session without a path has ended"));
+        let last_words = async {
+            if ended.cause == Cause::PathLost {
+                // An alert, where the socket still takes one: nothing answers any more, and a person waits already.
+                let _taken = write_socket(socket, stack);
+            } else {
+                leave(socket, stack).await;
+            }
+        };
+        // What does not leave in time is dropped with the sockets: the other end has timers of its own.
+        let _in_time = timeout(LINGER, async { tokio::join!(last_words, owe) }).await;
         (
             Outcome {
                 ended,
