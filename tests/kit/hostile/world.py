@@ -57,10 +57,12 @@ class World:
             yield agent
 
     @asynccontextmanager
-    async def client(self, own: Certified | None = None) -> AsyncIterator[RunningClient]:
+    async def client(
+        self, own: Certified | None = None, dial: dict[str, Any] | None = None
+    ) -> AsyncIterator[RunningClient]:
         """A client of this world's computer."""
         async with running_client(
-            own or self.client_certificate, self.office.root, self.dial, self.computer
+            own or self.client_certificate, self.office.root, dial or self.dial, self.computer
         ) as client:
             yield client
 
