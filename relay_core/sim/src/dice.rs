@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use telerelay_wire::Entropy;
 
-/// SplitMix64: one number of state, so that a seed is a run.
+/// `SplitMix64`: one number of state, so that a seed is a run.
 #[derive(Clone, Debug)]
 pub struct Dice(u64);
 

@@ -54,6 +54,10 @@ pub(crate) enum Heard {
 #[derive(Debug)]
 pub(crate) struct Legs<K> {
     who: Who,
+    #[expect(
+        clippy::struct_field_names,
+        reason = "an endpoint's legs, and the type is called so too"
+    )]
     legs: BTreeMap<K, EndLeg>,
     by_connection: BTreeMap<ConnectionId, K>,
 }

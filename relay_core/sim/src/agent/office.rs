@@ -196,6 +196,10 @@ impl AgentHost {
         self.obey(scene);
     }
 
+    #[expect(
+        clippy::needless_pass_by_value,
+        reason = "what was told is heeded once"
+    )]
     fn heed(&mut self, slot: u64, told: Told, scene: &mut Scene) {
         match told {
             Told::Answered { path, .. } => {

@@ -47,7 +47,9 @@ impl Channel {
         let length = u16::try_from(length + 1 + TAG).expect("a record is shorter than 64 KiB");
         out.extend_from_slice(&LEAD);
         out.extend_from_slice(&length.to_be_bytes());
-        parts.iter().for_each(|part| out.extend_from_slice(part));
+        for part in parts {
+            out.extend_from_slice(part);
+        }
         out.push(match content {
             Content::Alert => 21,
             Content::Handshake => 22,

@@ -53,7 +53,7 @@ pub(crate) enum Listener {
 }
 
 /// The kernels' patience with a connection over which nothing comes: keepalive and `TCP_USER_TIMEOUT`.
-const KERNEL_TIMEOUT: (Duration, Duration) = (Duration::from_secs(60), Duration::from_secs(90));
+const KERNEL_TIMEOUT: (Duration, Duration) = (Duration::from_mins(1), Duration::from_secs(90));
 
 #[derive(Debug)]
 pub(crate) struct Connection {

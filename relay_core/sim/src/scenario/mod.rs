@@ -246,7 +246,7 @@ impl Scenario {
             network: NetworkPlan::CALM,
             python: PythonPlan::PROMPT,
             faults: Vec::new(),
-            runs_for: Duration::from_secs(60),
+            runs_for: Duration::from_mins(1),
         }
     }
 }

@@ -28,7 +28,7 @@ const STOPS: [(Duration, Stop); 4] = [
 const GRACE: Duration = Duration::from_secs(5);
 
 /// Everything is over by then: the kernels' patience, what a node remembers, and the last of the above.
-const OVER: Duration = Duration::from_secs(300);
+const OVER: Duration = Duration::from_mins(5);
 
 /// How often what holds at any time is looked at.
 const LOOK: Duration = Duration::from_millis(500);
@@ -181,7 +181,7 @@ impl World {
                     .kernel_timeout(connection, scene.now, &mut scene.agenda);
             }
             Event::HandshakeOver { node, connection } => {
-                nodes[node].handshake_over(connection, scene)
+                nodes[node].handshake_over(connection, scene);
             }
             Event::Decide { node, life, ticket } => nodes[node].decide(life, ticket, scene),
             Event::Recorded {
