@@ -33,8 +33,11 @@ class OuterLeg:
 
     async def send(self, name: str, **fields: Any) -> None:
         """One frame; optional fields may be left out."""
-        whole = {field.name: fields.get(field.name) for field in frames.LAYERS["outer"][name].fields}
-        self._writer.write(frames.write("outer", Frame(name, whole)))
+        await self.send_bytes(encoded(name, **fields))
+
+    async def send_bytes(self, frame: bytes) -> None:
+        """A frame that was encoded before, where its time counts."""
+        self._writer.write(frame)
         await self._writer.drain()
 
     async def hello(self, role: str, *, instance: str | None = None, counter: int = 1) -> Frame:
@@ -52,11 +55,25 @@ class OuterLeg:
 
     async def receive(self) -> Frame:
         """The next frame. Raises asyncio.IncompleteReadError at the end."""
+        return decoded(await self.receive_bytes())
+
+    async def receive_bytes(self) -> bytes:
+        """The next frame as it came. Raises as `receive`."""
         header = await self._reader.readexactly(frames.HEADER)
-        body = await self._reader.readexactly(int.from_bytes(header[:2], "big"))
-        (frame,), _ = frames.read("outer", header + body)
-        return frame
+        return header + await self._reader.readexactly(int.from_bytes(header[:2], "big"))
 
     def close(self) -> None:
         """End it without a word."""
         self._writer.transport.abort()
+
+
+def encoded(name: str, **fields: Any) -> bytes:
+    """A frame of the outer layer; optional fields may be left out."""
+    whole = {field.name: fields.get(field.name) for field in frames.LAYERS["outer"][name].fields}
+    return frames.write("outer", Frame(name, whole))
+
+
+def decoded(frame: bytes) -> Frame:
+    """The one frame of these bytes."""
+    (found,), _ = frames.read("outer", frame)
+    return found

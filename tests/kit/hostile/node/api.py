@@ -17,6 +17,10 @@ class Api:
     handlers: dict[str, Handler] = field(default_factory=dict)
     asked: list[str] = field(default_factory=list)
 
+    def lay_out(self, what: str, answer: Answer) -> None:
+        """Answer a method and path always the same."""
+        self.handlers[what] = lambda _body: answer
+
     async def serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         """Answer one connection until it ends."""
         while request := await _read_request(reader):
