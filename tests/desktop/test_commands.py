@@ -92,7 +92,7 @@ async def test_ctrl_c_leaves_nothing_behind(world: World, desktop: Desktop) -> N
         assert await program.end() == "ended with status 130"
         assert "error[INTERRUPTED]" in said(program)
         assert not door.parent.exists()
-        ended = await agent.program.event(lambda event: event["event"] == "session_ended", 10)
+        ended = await agent.program.event(lambda event: event.get("event") == "session_ended", 10)
         assert ended["code"] == "DONE"
 
 
@@ -101,7 +101,7 @@ async def test_sigterm_ends_client_and_agent_in_order(world: World, desktop: Des
         os.kill(agent.program.pid, signal.SIGTERM)
         assert await agent.program.end() == "ended with status 0"
         assert await client.program.end() == "ended with status 4"
-        finished = await client.program.event(lambda event: event["event"] == "finished", 5)
+        finished = await client.program.event(lambda event: event.get("event") == "finished", 5)
         assert finished["code"] == "ABSENT"
     async with world.node(), world.agent(desktop), world.client() as client:
         os.kill(client.program.pid, signal.SIGTERM)
@@ -205,8 +205,8 @@ async def test_documents_survive_a_restart_without_a_node(world: World, desktop:
     async with world.commands.running(
         "agent", "telerelay-agent", "run", "--data", str(world.agent_data), "--json"
     ) as program:
-        await program.event(lambda event: event["event"] == "serving", 10)
-        offline = await program.event(lambda event: event["event"] == "offline", 10)
+        await program.event(lambda event: event.get("event") == "serving", 10)
+        offline = await program.event(lambda event: event.get("event") == "offline", 10)
         assert offline["code"] == "UNREACHABLE"
 
 

@@ -35,7 +35,7 @@ class Running:
     async def end(self, within: float) -> Event:
         """How the client ended, which it must within so many seconds."""
         began = time.monotonic()
-        finished = await self.client.program.event(lambda event: event["event"] == "finished", within)
+        finished = await self.client.program.event(lambda event: event.get("event") == "finished", within)
         how = await asyncio.wait_for(self.client.program.end(), within)
         assert time.monotonic() - began < within
         assert how == f"ended with status {finished['exit']}"

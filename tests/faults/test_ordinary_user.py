@@ -72,7 +72,7 @@ async def test_the_door_of_an_ordinary_user_is_closed_to_root(installed: Install
         async with lent.client() as client:
             assert users_of(client.program.pid) == {NOBODY}
             assert await look(client.host, client.port) == "closed"
-            await client.program.event(lambda event: event["event"] == "door_refused", 5)
+            await client.program.event(lambda event: event.get("event") == "door_refused", 5)
             file = lent.home / "seen.png"
             python = str(installed.programs / "python")
             captured = await asyncio.to_thread(
@@ -96,7 +96,7 @@ async def test_the_door_of_root_is_closed_to_an_ordinary_user(world: World) -> N
             as_nobody, "/usr/bin/python3", "-c", LOOK, client.host, str(client.port)
         )
         assert looked.stdout.strip() == "closed", looked.stderr
-        await client.program.event(lambda event: event["event"] == "door_refused", 5)
+        await client.program.event(lambda event: event.get("event") == "door_refused", 5)
         await paint(desktop, picture)
         await capture.picture_when(lambda image: image.tobytes() == picture.tobytes())
 
