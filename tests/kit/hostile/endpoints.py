@@ -16,6 +16,7 @@ from telerelay_core import (
     DoorOpen,
     Finished,
     Incoming,
+    Node,
     SessionEnded,
     SessionRules,
     Stopped,
@@ -31,7 +32,7 @@ _PROGRAM = "telerelay-test/1"
 class Told:
     """Everything that a handle has told, in order."""
 
-    def __init__(self, handle: Agent | Client) -> None:
+    def __init__(self, handle: Agent | Client | Node) -> None:
         self._handle = handle
         self._changed = asyncio.Condition()
         self.events: list[Any] = []
