@@ -124,6 +124,7 @@ async def test_the_org_commands_need_the_nodes_one_port_and_nothing_else(
             # Nothing of all this has so much as tried another way.
             assert refused(other) == 0
             met = json.loads(probe(other, str(another_port.getsockname()[1]), node))
+            assert refused(other) > 0
 
             # The port is the way: without it there is none.
             other.nft(CLOSED)
