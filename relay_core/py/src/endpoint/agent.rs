@@ -162,7 +162,7 @@ impl Agent {
             let begins = matches!(
                 event,
                 AgentEvent::Online { .. }
-                    | AgentEvent::Offline { .. }
+                    | AgentEvent::Offline { wait: Some(_), .. }
                     | AgentEvent::Incoming(_)
                     | AgentEvent::News(_)
             );
@@ -232,6 +232,15 @@ impl Agent {
     fn stop(&self) -> Result<(), Failure> {
         self.running()?.stop();
         Ok(())
+    }
+}
+
+impl Drop for Agent {
+    /// Without its handle nobody could end it any more.
+    fn drop(&mut self) {
+        if let Some(running) = self.running.get() {
+            running.stop();
+        }
     }
 }
 

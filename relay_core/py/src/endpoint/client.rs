@@ -134,6 +134,15 @@ impl Client {
     }
 }
 
+impl Drop for Client {
+    /// Without its handle nobody could end it any more.
+    fn drop(&mut self) {
+        if let Some(running) = self.running.get() {
+            running.stop();
+        }
+    }
+}
+
 fn told(py: Python<'_>, event: ClientEvent) -> PyResult<Py<PyAny>> {
     Ok(match event {
         ClientEvent::Reached {

@@ -1,5 +1,6 @@
 //! What a node tells.
-use std::os::fd::{IntoRawFd, RawFd};
+use std::os::fd::{AsRawFd, IntoRawFd, OwnedFd, RawFd};
+use std::sync::{Mutex, PoisonError};
 
 use pyo3::prelude::*;
 use telerelay_leg::trust;
@@ -146,12 +147,30 @@ impl From<machine::Terminal> for AttemptEnded {
     }
 }
 
-/// A connection with ALPN http/1.1: `fd` is a stream socket with the plaintext, owned by the receiver (§11).
-#[pyclass(frozen, get_all, module = "telerelay_core")]
+/// A connection with ALPN http/1.1: `fd` is a stream socket with the plaintext, owned by whoever reads it (§11).
+#[pyclass(frozen, module = "telerelay_core")]
 pub(crate) struct ApiConnection {
     fd: RawFd,
+    /// Until `fd` is read: a connection that nobody takes is closed with this.
+    untaken: Mutex<Option<OwnedFd>>,
+    #[pyo3(get)]
     identity: Option<Py<Identity>>,
+    #[pyo3(get)]
     address: String,
+}
+
+#[pymethods]
+impl ApiConnection {
+    #[getter]
+    fn fd(&self) -> RawFd {
+        let untaken = self
+            .untaken
+            .lock()
+            .unwrap_or_else(PoisonError::into_inner)
+            .take();
+        // Whoever reads it again is told the same number.
+        untaken.map_or(self.fd, IntoRawFd::into_raw_fd)
+    }
 }
 
 impl ApiConnection {
@@ -161,7 +180,8 @@ impl ApiConnection {
             .map(|identity| Py::new(py, Identity::from(identity)))
             .transpose()?;
         Ok(Self {
-            fd: connection.stream.into_raw_fd(),
+            fd: connection.stream.as_raw_fd(),
+            untaken: Mutex::new(Some(connection.stream)),
             identity,
             address: connection.address.to_string(),
         })
