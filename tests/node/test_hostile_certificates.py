@@ -1,7 +1,7 @@
 """A node that ends inner TLS itself: neither end says a byte to a stranger (PROTOCOL.md §7)."""
 
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import pytest
@@ -16,7 +16,7 @@ from tests.kit.condition import eventually
 from tests.kit.hostile.certified import Certified, Office
 from tests.kit.hostile.desktop import open_desktop
 from tests.kit.hostile.endpoints import end_of, online
-from tests.kit.hostile.impostor.agent import pose_as_agent
+from tests.kit.hostile.impostor.agent import INNER_ALPN, pose_as_agent
 from tests.kit.hostile.impostor.client import X25519, pose_as_client
 from tests.kit.hostile.impostor.stream import Heard, Mask
 from tests.kit.hostile.node.handshake import HYBRID, server_hello
@@ -26,6 +26,7 @@ from tests.kit.hostile.scripts import FirstLeg, pair_agent, pair_client
 from tests.kit.hostile.world import World, open_world
 
 YEAR = 365 * 86_400
+PROTOCOLS = [pytest.param((), id="none"), pytest.param((b"telerelay/1",), id="another")]
 Make = Callable[[World], Mask]
 Issue = Callable[[ec.EllipticCurvePublicKey, World, x509.Certificate, ec.EllipticCurvePrivateKey, int], bytes]
 
@@ -131,13 +132,15 @@ OF_EITHER_END = [
 # ---------------------------------------------------------------- the client
 
 
-async def pose_to_client(world: World, mask: Mask) -> tuple[Heard, str, str]:
+async def pose_to_client(
+    world: World, mask: Mask, protocols: Sequence[bytes] = (INNER_ALPN,)
+) -> tuple[Heard, str, str]:
     """The node takes a client's leg and is the agent itself. Gives what it heard, and the client's end."""
     heard: list[Heard] = []
 
     async def act(leg: Leg) -> None:
         await pair_client(leg)
-        heard.append(await pose_as_agent(leg, mask))
+        heard.append(await pose_as_agent(leg, mask, protocols))
         leg.close()
 
     world.gate.serve = FirstLeg(act)
@@ -180,6 +183,16 @@ async def test_a_client_believes_no_other_client(tmp_path: Path) -> None:
     _assert_refused(*await pose_to_client(world, own_chain(world.office.client())))
 
 
+@pytest.mark.parametrize("protocols", PROTOCOLS)
+async def test_a_client_speaks_nothing_to_an_agent_of_no_protocol_or_another(
+    tmp_path: Path, protocols: Sequence[bytes]
+) -> None:
+    world = World(tmp_path)
+    heard, code, stage = await pose_to_client(world, own_chain(world.agent_certificate), protocols)
+    assert (code, stage) == ("IDENTITY", "inner")
+    assert not heard.application
+
+
 def _assert_refused(heard: Heard, code: str, stage: str) -> None:
     assert (code, stage) == ("IDENTITY", "inner")
     assert not heard.finished
@@ -193,14 +206,18 @@ def _assert_refused(heard: Heard, code: str, stage: str) -> None:
 
 
 async def pose_to_agent(
-    world: World, mask: Mask | None, revoked: list[bytes] | None = None, group: int = HYBRID
+    world: World,
+    mask: Mask | None,
+    revoked: list[bytes] | None = None,
+    group: int = HYBRID,
+    protocols: Sequence[bytes] = (INNER_ALPN,),
 ) -> tuple[Heard, str, str]:
     """The node asks an agent in the name of the granted client, and is that client itself."""
     heard: list[Heard] = []
 
     async def act(leg: Leg) -> None:
         await pair_agent(leg, world.client_certificate.id)
-        heard.append(await pose_as_client(leg, mask, group))
+        heard.append(await pose_as_client(leg, mask, group, protocols))
         leg.close()
 
     first = FirstLeg(act)
@@ -277,6 +294,17 @@ async def test_an_agent_agrees_on_no_key_without_the_hybrid(tmp_path: Path) -> N
     world = World(tmp_path)
     mask = own_chain(world.client_certificate)
     _assert_turned_away(*await pose_to_agent(world, mask, group=X25519))
+
+
+@pytest.mark.parametrize("protocols", PROTOCOLS)
+async def test_an_agent_speaks_nothing_to_a_client_of_no_protocol_or_another(
+    tmp_path: Path, protocols: Sequence[bytes]
+) -> None:
+    world = World(tmp_path)
+    mask = own_chain(world.client_certificate)
+    heard, code, stage = await pose_to_agent(world, mask, protocols=protocols)
+    assert (code, stage) == ("IDENTITY", "inner")
+    assert not heard.application
 
 
 def _assert_turned_away(heard: Heard, code: str, stage: str) -> None:

@@ -135,6 +135,23 @@ async def test_no_older_tls_is_spoken(tmp_path: Path) -> None:
         assert not world.gate.legs
 
 
+async def test_a_node_that_agrees_on_no_protocol_hears_no_hello(tmp_path: Path) -> None:
+    """Pinned and named as it must be, but it speaks nothing that was offered, and does not say so."""
+    world = World(tmp_path)
+    context = world.context()
+    context.set_alpn_protocols(["another/1"])
+    async with open_desktop() as desktop, world.gate.open(context):
+        world.desktop = desktop
+        async with world.agent() as agent, world.client() as client:
+            assert await client.code() == "UNREACHABLE"
+            assert (await end_of(client)).stage == "dial"
+            assert (await agent.wait(AgentOffline)).code == "UNREACHABLE"
+            with pytest.raises(CoreError, match="UNREACHABLE"):
+                await asyncio.to_thread(Dial(**world.dial).open_api)
+        # Its own end of the handshake was over before ours could look.
+        assert not [leg.hello for leg in world.gate.legs if leg.hello]
+
+
 @pytest.mark.parametrize("answer", [b"", GARBAGE, b"\x16\x03\x03\xff\xff", b"\x15\x03\x03\x00\x02\x02\x28"])
 async def test_what_is_no_node_is_unreachable(tmp_path: Path, answer: bytes) -> None:
     world = World(tmp_path)

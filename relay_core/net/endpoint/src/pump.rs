@@ -103,7 +103,11 @@ impl Secured {
                 .receive(|plaintext| early.extend_from_slice(plaintext))?;
             write_socket(&self.socket, &mut self.stack)?;
             if !self.stack.is_handshaking() {
-                return Ok(());
+                return if self.stack.has_inner_protocol() {
+                    Ok(())
+                } else {
+                    Err(StackError::Inner(rustls::Error::NoApplicationProtocol))
+                };
             }
             self.socket.ready(interest(&self.stack)).await?;
             match self.socket.try_read_buf(self.stack.read_buffer(READ)) {

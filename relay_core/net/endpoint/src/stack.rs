@@ -2,7 +2,7 @@
 use std::io::{self, BufRead as _, IoSlice, Write as _};
 
 use rustls::{CommonState, Connection, NamedGroup};
-use telerelay_leg::config::INNER_PLAINTEXT;
+use telerelay_leg::config::{INNER_ALPN, INNER_PLAINTEXT};
 use telerelay_leg::tls::{Progress, Tls, TlsError};
 use telerelay_wire::frame::FrameError;
 use telerelay_wire::outer::{Frame, PATH_MAXIMUM, Reader, path_header, path_view};
@@ -140,6 +140,11 @@ impl Stack {
     /// True until inner TLS has authenticated both ends, as far as this end knows.
     pub(crate) fn is_handshaking(&self) -> bool {
         self.inner.common().is_handshaking()
+    }
+
+    /// Whether inner TLS agreed on its protocol (PROTOCOL.md §7).
+    pub(crate) fn has_inner_protocol(&self) -> bool {
+        self.inner.common().alpn_protocol() == Some(INNER_ALPN)
     }
 
     /// The group that inner TLS negotiated.

@@ -34,7 +34,8 @@ impl Language {
     }
 }
 
-const INNER_ALPN: &[u8] = b"telerelay-inner/1";
+/// The application protocol of inner TLS. Either end has to see it negotiated: a peer that knows no ALPN would go on without.
+pub const INNER_ALPN: &[u8] = b"telerelay-inner/1";
 
 /// The most plaintext of one record of inner TLS: with what encryption adds (header 5, type 1, tag 16) the record is one
 /// full PATH frame (PROTOCOL.md §7).

@@ -1,6 +1,7 @@
 """The node as the agent: it answers a client's handshake itself, and waits for what it would say."""
 
 import os
+from collections.abc import Sequence
 
 from tests.kit.hostile.impostor.secrets import Protection, answer_share
 from tests.kit.hostile.impostor.stream import (
@@ -31,8 +32,11 @@ INNER_ALPN = b"telerelay-inner/1"
 _AUTH_DONE = bytes.fromhex("00018301a0")
 
 
-async def pose_as_agent(leg: Leg, mask: Mask) -> Heard:
-    """Run the handshake on a leg behind PAIRED; where the client falls for it, let it go on to OPEN."""
+async def pose_as_agent(leg: Leg, mask: Mask, protocols: Sequence[bytes] = (INNER_ALPN,)) -> Heard:
+    """Run the handshake on a leg behind PAIRED; where the client falls for it, let it go on to OPEN.
+
+    `protocols`: what ALPN answers, nothing where it is empty.
+    """
     stream = InnerStream(leg)
     transcript = stream.transcript
     received = await stream.message()
@@ -43,7 +47,7 @@ async def pose_as_agent(leg: Leg, mask: Mask) -> Heard:
     transcript.agree(shared)
     reading, writing = (transcript.secret(f"{side} hs traffic") for side in "cs")
     stream.reading, stream.writing = Protection(reading), Protection(writing)
-    await stream.send(_encrypted_extensions(), _certificate_request(), certificate(mask.chain))
+    await stream.send(_encrypted_extensions(protocols), _certificate_request(), certificate(mask.chain))
     await stream.send(certificate_verify(transcript, mask.key, "server"))
     await stream.send(message(FINISHED, transcript.finished(writing)))
     transcript.finish()
@@ -68,9 +72,14 @@ def _server_hello(session: bytes, share: bytes) -> bytes:
     )
 
 
-def _encrypted_extensions() -> bytes:
-    alpn = extension(ALPN, vector(vector(INNER_ALPN, 1), 2))
-    return message(ENCRYPTED_EXTENSIONS, vector(alpn, 2))
+def _encrypted_extensions(protocols: Sequence[bytes]) -> bytes:
+    return message(ENCRYPTED_EXTENSIONS, vector(alpn(protocols), 2))
+
+
+def alpn(protocols: Sequence[bytes]) -> bytes:
+    """The extension with these protocols; nothing where there are none."""
+    names = b"".join(vector(protocol, 1) for protocol in protocols)
+    return extension(ALPN, vector(names, 2)) if protocols else b""
 
 
 def _certificate_request() -> bytes:

@@ -1,8 +1,9 @@
 """The node as a client: it begins the handshake with an agent itself, and waits for what it would say."""
 
 import os
+from collections.abc import Sequence
 
-from tests.kit.hostile.impostor.agent import INNER_ALPN, SIGNATURE_ALGORITHMS
+from tests.kit.hostile.impostor.agent import INNER_ALPN, SIGNATURE_ALGORITHMS, alpn
 from tests.kit.hostile.impostor.secrets import OfferedShare, Protection
 from tests.kit.hostile.impostor.stream import (
     ECDSA_P256,
@@ -17,7 +18,6 @@ from tests.kit.hostile.impostor.stream import (
     vector,
 )
 from tests.kit.hostile.node.handshake import (
-    ALPN,
     CLIENT_HELLO,
     HYBRID,
     KEY_SHARE,
@@ -30,12 +30,18 @@ from tests.kit.hostile.node.leg import Leg
 X25519 = 0x001D
 
 
-async def pose_as_client(leg: Leg, mask: Mask | None, group: int = HYBRID) -> Heard:
-    """Run the handshake on a leg behind PAIRED; no mask, no certificate. `group`: HYBRID or X25519."""
+async def pose_as_client(
+    leg: Leg, mask: Mask | None, group: int = HYBRID, protocols: Sequence[bytes] = (INNER_ALPN,)
+) -> Heard:
+    """Run the handshake on a leg behind PAIRED; no mask, no certificate. `group`: HYBRID or X25519.
+
+    `protocols`: what ALPN offers, nothing where it is empty.
+    """
     stream = InnerStream(leg)
     transcript = stream.transcript
     share = OfferedShare.new()
-    await stream.send(_client_hello(group, share.encoded if group == HYBRID else share.curve_alone))
+    own = share.encoded if group == HYBRID else share.curve_alone
+    await stream.send(_client_hello(group, own, protocols))
     received = await stream.message()
     if received is None:
         return stream.heard
@@ -44,7 +50,8 @@ async def pose_as_client(leg: Leg, mask: Mask | None, group: int = HYBRID) -> He
     stream.reading, stream.writing = Protection(reading), Protection(writing)
     while received is not None and received[0] != FINISHED:
         received = await stream.message()
-    assert received is not None
+    if received is None:
+        return stream.heard
     transcript.finish()
     next_writing, next_reading = (transcript.secret(f"{side} ap traffic") for side in "cs")
     await stream.send(certificate(mask.chain if mask else []))
@@ -55,14 +62,14 @@ async def pose_as_client(leg: Leg, mask: Mask | None, group: int = HYBRID) -> He
     return await stream.listen()
 
 
-def _client_hello(group: int, share: bytes) -> bytes:
+def _client_hello(group: int, share: bytes, protocols: Sequence[bytes]) -> bytes:
     number = group.to_bytes(2, "big")
     extensions = [
         extension(SUPPORTED_VERSIONS, vector(b"\x03\x04", 1)),
         extension(SUPPORTED_GROUPS, vector(number, 2)),
         extension(SIGNATURE_ALGORITHMS, vector(ECDSA_P256, 2)),
         extension(KEY_SHARE, vector(number + vector(share, 2), 2)),
-        extension(ALPN, vector(vector(INNER_ALPN, 1), 2)),
+        alpn(protocols),
     ]
     suites = vector(bytes.fromhex("1301"), 2)
     return message(

@@ -123,11 +123,11 @@ async fn open(
 }
 
 /// What the end of the session means for the request. `refused`: the agent did not believe this end's certificate, which it says behind
-/// this end's part of the handshake, so that it comes as the path's end.
+/// this end's part of the handshake, so that it comes as the path's end; behind `AUTH_DONE` it has believed it.
 fn end_of(ended: Ended, session: Option<SessionId>, refused: bool) -> PathEnd {
     let Ended { code, stage, cause } = ended;
     match (cause, session) {
-        (Cause::PathLost, None) if refused => PathEnd::Closed {
+        (Cause::PathLost, None) if refused && stage <= Stage::Auth => PathEnd::Closed {
             code: Code::Identity.into(),
             stage: Stage::Inner,
         },

@@ -55,6 +55,15 @@ pub(super) async fn climb<S: AsyncRead + AsyncWrite + Unpin>(
         Ok(Err(_)) | Err(_) => return Err(Fall::Silent),
     }
     match handshake::run(&mut stream, &mut tls).await {
+        // A server that knows no ALPN ends its handshake all the same; nobody would know what it speaks then (PROTOCOL.md §1.1).
+        Ok(())
+            if !config
+                .alpn_protocols
+                .iter()
+                .any(|ours| tls.alpn() == Some(ours)) =>
+        {
+            Err(Fall::Tls(rustls::Error::NoApplicationProtocol.into()))
+        }
         Ok(()) => Ok((stream, tls)),
         Err(HandshakeError::Stream(error)) => Err(Fall::Stream(error)),
         Err(HandshakeError::Tls(error)) => Err(Fall::Tls(error)),
