@@ -28,8 +28,8 @@ ROUND: Final = 330
 PACE_S: Final = 0.0005
 ROUNDS: Final = 16
 # No two kinds may differ by this much. Measured until four standard errors of a difference are less: one of
-# 0.5 ms is found then, and one that is not there is not. A machine that stays noisier is asked for no more than
-# its own error, and refused where that would hide what a look-up costs.
+# 0.5 ms is found then, and one that is not there is not. A machine that stays noisier is asked for no more
+# than its own error, and refused where that would hide what a look-up costs.
 LIMIT_S: Final = 0.000_25
 COARSEST_S: Final = 0.002
 ERRORS: Final = 4.0
