@@ -7,14 +7,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
 
 from telerelay.authority.profile import certify_agent, certify_client
-from telerelay_endpoint.certificates import (
-    CertificateRefusedError,
-    computer_uri,
-    organisation_id,
-    parse_request,
-    public_key,
-    uris,
-)
+from telerelay_endpoint.certificates import CertificateRefusedError, organisation_id, requested_key
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import InviteTerms, invite_secret, request_mac
 from telerelay_endpoint.keys import key_id
@@ -52,26 +45,16 @@ def check_request(request: EnrolmentRequest, master: bytes, root: x509.Certifica
     if now >= request.terms.expiry:
         raise TelerelayError("INVITE", f"the invite expired {(now - request.terms.expiry) // 60} minutes ago")
     try:
-        return key_id(public_key(_read_csr(request)))
+        return key_id(requested_key(request.csr, request.terms.computer))
     except CertificateRefusedError as error:
         raise TelerelayError("INVITE", f"the request's CSR: {error}") from error
 
 
 def issue(request: EnrolmentRequest, issuer: DeviceIssuer, now: int) -> list[x509.Certificate]:
     """The chain of a request that `check_request` passed: leaf, issuer, root. `now` in Unix seconds."""
-    key = public_key(_read_csr(request))
+    key = requested_key(request.csr, request.terms.computer)
     if request.terms.computer is None:
         leaf = certify_client(key, issuer.certificate, issuer.key, now)
     else:
         leaf = certify_agent(key, request.terms.computer, issuer.certificate, issuer.key, now)
     return [leaf, issuer.certificate, issuer.root]
-
-
-def _read_csr(request: EnrolmentRequest) -> x509.CertificateSigningRequest:
-    csr = parse_request(request.csr)
-    if len(list(csr.subject)) > 0:
-        raise CertificateRefusedError("it has a subject, and must have none")
-    computer = request.terms.computer
-    if uris(csr) != ([] if computer is None else [computer_uri(computer)]):
-        raise CertificateRefusedError("it names another computer than the invite does")
-    return csr

@@ -7,20 +7,17 @@ from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
 
-from cryptography import x509
-from cryptography.exceptions import UnsupportedAlgorithm
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from telerelay.store.tables import Device, Enrolment, Invite, Organisation, RevokedDevice
+from telerelay_core import format_computer_id
 from telerelay_endpoint.certificates import (
     CertificateRefusedError,
     Role,
-    computer_uri,
     encode_certificate,
     parse_certificate,
-    public_key,
-    uris,
+    requested_key,
     verify_device_chain,
 )
 from telerelay_endpoint.errors import TelerelayError
@@ -198,7 +195,9 @@ async def ask(session: AsyncSession, request: Request, now: int) -> bytes:
     enrolment = await session.get(Enrolment, invite.id)
     if enrolment is not None:
         if enrolment.device != device:
-            raise TelerelayError("INVITE", "another machine has used it")
+            raise TelerelayError(
+                "INVITE", "it was used with another key; a machine that was installed anew needs a new one"
+            )
         if enrolment.leaf is None and enrolment.refused is None:
             # A new CSR of the same key: its MAC belongs to it.
             enrolment.csr, enrolment.mac = request.csr, request.mac
@@ -278,26 +277,18 @@ async def _require_free(
     query = select(Device.id).where(Device.organisation == organisation, Device.computer == computer)
     owner = await session.scalar(query)
     if owner is not None and owner != device:
-        raise TelerelayError("ID_TAKEN", f"computer {computer_uri(computer)}")
+        raise TelerelayError(
+            "ID_TAKEN",
+            f"{format_computer_id(computer)} stays with the key that was certified for it first; "
+            "a computer that was installed anew gets another ID, with a new invite",
+        )
 
 
 def _device_of(csr: bytes, computer: bytes | None) -> bytes:
     try:
-        request = x509.load_der_x509_csr(csr)
-        key = public_key(request)
-        names = uris(request)
-    except (
-        ValueError,
-        UnsupportedAlgorithm,
-        x509.DuplicateExtension,
-        x509.UnsupportedGeneralNameType,
-    ) as error:
-        raise TelerelayError("INVITE", "the certificate request cannot be read") from error
-    if not request.is_signature_valid:
-        raise TelerelayError("INVITE", "the certificate request is not signed by its own key")
-    if names != ([] if computer is None else [computer_uri(computer)]):
-        raise TelerelayError("INVITE", "the certificate request names another computer than the invite")
-    return key_id(key)
+        return key_id(requested_key(csr, computer))
+    except CertificateRefusedError as error:
+        raise TelerelayError("INVITE", f"the certificate request: {error}") from error
 
 
 async def _check_chain(

@@ -140,18 +140,29 @@ def parse_certificate(der: bytes) -> x509.Certificate:
     return certificate
 
 
-def parse_request(der: bytes) -> x509.CertificateSigningRequest:
-    """A PKCS#10 request, readable and signed by its own P-256 key. Raises CertificateRefusedError."""
+def requested_key(der: bytes, computer: bytes | None) -> ec.EllipticCurvePublicKey:
+    """The P-256 key of a PKCS#10 request that asks as an endpoint does (§10.3), and for nothing beyond it.
+
+    `computer`: 10 bytes, an agent's. Raises CertificateRefusedError.
+    """
     try:
         request = x509.load_der_x509_csr(der)
+        # First: for a key of another kind the library has no signature to check, and says so in many ways.
+        key = public_key(request)
         signed_by_itself = request.is_signature_valid
-        request.extensions  # noqa: B018 — parsed on access; a duplicate or broken one raises here
+        subject = list(request.subject)
+        names = uris(request)
+    except CertificateRefusedError:
+        raise
     except _UNREADABLE as error:
         raise CertificateRefusedError("it cannot be read") from error
     if not signed_by_itself:
         raise CertificateRefusedError("it is not signed by its own key")
-    public_key(request)
-    return request
+    if subject:
+        raise CertificateRefusedError("it has a subject, and must have none")
+    if names != ([] if computer is None else [computer_uri(computer)]):
+        raise CertificateRefusedError("it names another computer than the invite does")
+    return key
 
 
 def parse_chain(pem: bytes) -> list[x509.Certificate]:
