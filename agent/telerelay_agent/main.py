@@ -1,4 +1,4 @@
-"""Entry point of the command `telerelay-agent`: enrol, run, status."""
+"""Entry point of the command `telerelay-agent`: enrol, run, status, config."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -7,23 +7,25 @@ import typer
 from typer.core import TyperGroup
 
 from telerelay_agent import __version__
+from telerelay_agent.settings import PROGRAM, Settings
 from telerelay_endpoint import console, places
 from telerelay_endpoint.console import Console, JsonOption, LangOption
 from telerelay_endpoint.log_lines import Level
+from telerelay_endpoint.settings_commands import config_commands, use_settings
 
-PROGRAM = "agent"
-_DESKTOP = "127.0.0.1:5900"
+_DEFAULTS = Settings()
+_DESCRIPTIONS = PROGRAM.descriptions()
 
 app = typer.Typer(name="telerelay-agent", no_args_is_help=True)
+app.add_typer(config_commands(PROGRAM))
 
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        envvar="TELERELAY_AGENT_DATA",
         metavar="DIR",
-        help="Folder of the agent's key, certificate and documents.",
-        show_default=str(places.data_folder(PROGRAM)),
+        help=_DESCRIPTIONS["data"],
+        show_default=str(places.data_folder(PROGRAM.name)),
     ),
 ]
 
@@ -48,10 +50,10 @@ def telerelay_agent(
     config: Annotated[
         Path | None,
         typer.Option(
-            envvar="TELERELAY_AGENT_CONFIG",
+            envvar=PROGRAM.config_variable,
             metavar="FILE",
-            help="Settings in TOML: data, desktop, log_level, lang.",
-            show_default=str(places.settings_file(PROGRAM)),
+            help=f"Settings in TOML: {', '.join(_DESCRIPTIONS)}.",
+            show_default=str(PROGRAM.file(None)),
         ),
     ] = None,
     _version: Annotated[
@@ -62,8 +64,7 @@ def telerelay_agent(
 
     A setting comes from the arguments, else from the environment (TELERELAY_AGENT_…), else from the file.
     """
-    settings = places.read_settings(PROGRAM, config, {"data", "desktop", "log_level", "lang"})
-    context.default_map = dict.fromkeys(("enrol", "run", "status"), settings)
+    use_settings(context, PROGRAM, config, ("enrol", "run", "status"))
 
 
 @app.command()
@@ -92,7 +93,7 @@ def enrol(
     from telerelay_endpoint.certificates import Role
     from telerelay_endpoint.enrol_dialogue import enrol as ask
 
-    folder = data or places.data_folder(PROGRAM)
+    folder = data or places.data_folder(PROGRAM.name)
     ask(Console(json=json, lang=lang), folder, Role.AGENT, invite_file=invite_file, accept_terms=accept_terms)
 
 
@@ -100,16 +101,10 @@ def enrol(
 def run(
     desktop: Annotated[
         str,
-        typer.Option(
-            envvar="TELERELAY_AGENT_DESKTOP",
-            metavar="HOST:PORT",
-            help="This machine's VNC desktop: a loopback address, or unix:/path. Nothing else is served.",
-        ),
-    ] = _DESKTOP,
+        typer.Option(metavar="HOST:PORT", help=_DESCRIPTIONS["desktop"]),
+    ] = _DEFAULTS.desktop,
     data: DataOption = None,
-    log_level: Annotated[
-        Level, typer.Option(envvar="TELERELAY_AGENT_LOG_LEVEL", help="Least level that is logged.")
-    ] = "info",
+    log_level: Annotated[Level, typer.Option(help=_DESCRIPTIONS["log_level"])] = _DEFAULTS.log_level,
     json: Annotated[bool, typer.Option("--json", help="Log in JSON, one object a line.")] = False,
     lang: LangOption = None,
 ) -> None:
@@ -130,7 +125,7 @@ def run(
     served = parse_desktop(desktop)
     _tell_limits(Console(lang=lang))
     log_to_stderr(json=json, level=log_level)
-    run_agent(data or places.data_folder(PROGRAM), served, structlog.get_logger("agent"))
+    run_agent(data or places.data_folder(PROGRAM.name), served, structlog.get_logger("agent"))
 
 
 @app.command()
@@ -145,7 +140,7 @@ def status(data: DataOption = None, json: JsonOption = False, lang: LangOption =
     """
     from telerelay_agent.report import show_status
 
-    show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM))
+    show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name))
 
 
 def _tell_limits(to: Console) -> None:

@@ -1,4 +1,4 @@
-"""Entry point of the command `telerelay-client`: enrol, connect, status."""
+"""Entry point of the command `telerelay-client`: enrol, connect, status, config."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -7,22 +7,25 @@ import typer
 from typer.core import TyperGroup
 
 from telerelay_client import __version__
+from telerelay_client.settings import PROGRAM, Settings
 from telerelay_endpoint import console, places
 from telerelay_endpoint.console import Console, JsonOption, LangOption
 from telerelay_endpoint.log_lines import Level
+from telerelay_endpoint.settings_commands import config_commands, use_settings
 
-PROGRAM = "client"
+_DEFAULTS = Settings()
+_DESCRIPTIONS = PROGRAM.descriptions()
 
 app = typer.Typer(name="telerelay-client", no_args_is_help=True)
+app.add_typer(config_commands(PROGRAM))
 
 DataOption = Annotated[
     Path | None,
     typer.Option(
         "--data",
-        envvar="TELERELAY_CLIENT_DATA",
         metavar="DIR",
-        help="Folder of the client's key and certificate.",
-        show_default=str(places.data_folder(PROGRAM)),
+        help=_DESCRIPTIONS["data"],
+        show_default=str(places.data_folder(PROGRAM.name)),
     ),
 ]
 
@@ -47,10 +50,10 @@ def telerelay_client(
     config: Annotated[
         Path | None,
         typer.Option(
-            envvar="TELERELAY_CLIENT_CONFIG",
+            envvar=PROGRAM.config_variable,
             metavar="FILE",
-            help="Settings in TOML: data, listen, socket, no_viewer, lang.",
-            show_default=str(places.settings_file(PROGRAM)),
+            help=f"Settings in TOML: {', '.join(_DESCRIPTIONS)}.",
+            show_default=str(PROGRAM.file(None)),
         ),
     ] = None,
     _version: Annotated[
@@ -61,8 +64,7 @@ def telerelay_client(
 
     A setting comes from the arguments, else from the environment (TELERELAY_CLIENT_…), else from the file.
     """
-    settings = places.read_settings(PROGRAM, config, {"data", "listen", "socket", "no_viewer", "lang"})
-    context.default_map = dict.fromkeys(("enrol", "connect", "status"), settings)
+    use_settings(context, PROGRAM, config, ("enrol", "connect", "status"))
 
 
 @app.command()
@@ -91,7 +93,7 @@ def enrol(
     from telerelay_endpoint.certificates import Role
     from telerelay_endpoint.enrol_dialogue import enrol as ask
 
-    folder = data or places.data_folder(PROGRAM)
+    folder = data or places.data_folder(PROGRAM.name)
     ask(
         Console(json=json, lang=lang),
         folder,
@@ -108,25 +110,14 @@ def connect(
     ] = None,
     listen: Annotated[
         str | None,
-        typer.Option(
-            envvar="TELERELAY_CLIENT_LISTEN",
-            metavar="HOST:PORT",
-            help="A loopback port for viewers that cannot open a Unix socket; port 0: any.",
-        ),
+        typer.Option(metavar="HOST:PORT", help=_DESCRIPTIONS["listen"]),
     ] = None,
-    socket: Annotated[
-        Path | None,
-        typer.Option(
-            envvar="TELERELAY_CLIENT_SOCKET", metavar="PATH", help="Where the Unix socket for the viewer is."
-        ),
-    ] = None,
+    socket: Annotated[Path | None, typer.Option(metavar="PATH", help=_DESCRIPTIONS["socket"])] = None,
     no_viewer: Annotated[
         bool, typer.Option("--no-viewer", help="Start none; whoever runs one finds the door's address here.")
     ] = False,
     data: DataOption = None,
-    log_level: Annotated[
-        Level, typer.Option(envvar="TELERELAY_CLIENT_LOG_LEVEL", help="Least level that is logged.")
-    ] = "error",
+    log_level: Annotated[Level, typer.Option(help=_DESCRIPTIONS["log_level"])] = _DEFAULTS.log_level,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
     lang: LangOption = None,
 ) -> None:
@@ -157,7 +148,7 @@ def connect(
     to = Console(json=json, lang=lang)
     log_to_stderr(json=json, level=log_level)
     named = None if computer is None else read_computer(computer)
-    credentials = load_credentials(data or places.data_folder(PROGRAM), int(time.time()))
+    credentials = load_credentials(data or places.data_folder(PROGRAM.name), int(time.time()))
     viewer = None if no_viewer else find_viewer(over_unix=socket is not None)
     with choose_door(listen, socket, viewer) as door:
         chosen = named or choose_computer(to, credentials)
@@ -176,4 +167,4 @@ def status(data: DataOption = None, json: JsonOption = False, lang: LangOption =
     """
     from telerelay_client.report import show_status
 
-    show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM))
+    show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name))

@@ -40,7 +40,10 @@ PROGRAM = Group(
         ),
         "config": Group(
             "The node's settings.",
-            {"show": "Show every setting, its value and where it comes from."},
+            {
+                "show": "Show every setting, its value and where it comes from.",
+                "check": "Tell everything that is wrong with the settings, with its place.",
+            },
         ),
         "org": Group(
             "An organisation's administrator: keys, invites, who may reach which computer.",

@@ -7,17 +7,17 @@ import typer
 
 from telerelay.node.control import NodeControl
 from telerelay.node.data_folder import DataFolder
-from telerelay.node.settings import CONFIG_VARIABLE, PREFIX, PROGRAM, load
+from telerelay.node.settings import PROGRAM, load
 from telerelay_endpoint import places
 
 ConfigOption = Annotated[
     Path | None,
     typer.Option(
         "--config",
-        envvar=CONFIG_VARIABLE,
+        envvar=PROGRAM.config_variable,
         metavar="FILE",
         help="The node's settings, TOML.",
-        show_default=str(places.settings_file(PROGRAM)),
+        show_default=str(PROGRAM.file(None)),
     ),
 ]
 DataOption = Annotated[
@@ -25,8 +25,8 @@ DataOption = Annotated[
     typer.Option(
         "--data",
         metavar="DIR",
-        help=f"The node's data folder (also {PREFIX}DATA, or `data` in the settings).",
-        show_default=str(places.data_folder(PROGRAM)),
+        help=f"The node's data folder (also {PROGRAM.variable('data')}, or `data` in the settings).",
+        show_default=str(places.data_folder(PROGRAM.name)),
     ),
 ]
 

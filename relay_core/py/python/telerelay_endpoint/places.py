@@ -1,12 +1,8 @@
 """Where agent and client keep files and find settings: the machine's places, or a person's own (XDG)."""
 
 import os
-import tomllib
-from collections.abc import Collection, Mapping
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
-
-from telerelay_endpoint.errors import TelerelayError
 
 _ROOT = 0
 
@@ -28,28 +24,6 @@ def settings_file(program: str, environment: Mapping[str, str] = os.environ) -> 
     """The settings of `program` when nobody says otherwise; the person's own win over the machine's."""
     own = _own("XDG_CONFIG_HOME", ".config", environment) / "telerelay" / f"{program}.toml"
     return own if own.is_file() else Path("/etc/telerelay", f"{program}.toml")
-
-
-def read_settings(program: str, file: Path | None, known: Collection[str]) -> dict[str, Any]:
-    """The settings of `file`, or of the usual file if there is one. Raises TelerelayError(USAGE).
-
-    `known`: the names that mean something; another one is refused, since a mistyped setting would not hold.
-    """
-    path = file or settings_file(program)
-    try:
-        settings = tomllib.loads(path.read_text())
-    except FileNotFoundError:
-        if file is None:
-            return {}
-        raise TelerelayError("USAGE", f"{path} does not exist") from None
-    except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-        raise TelerelayError("USAGE", f"{path}: {error}") from error
-    for name in settings:
-        if name not in known:
-            raise TelerelayError(
-                "USAGE", f"{path}: {name} is no setting; there are {', '.join(sorted(known))}"
-            )
-    return settings
 
 
 def _own(variable: str, usual: str, environment: Mapping[str, str]) -> Path:
