@@ -110,7 +110,7 @@ def test_a_mistyped_setting_is_named(tmp_path: Path) -> None:
     code, line = _serve("--data", str(tmp_path / "n"), "--listen", "localhost:8443")
     assert code == 2
     assert line.startswith("error[USAGE]")
-    assert "listen (from --listen)" in line
+    assert "--listen: listen: " in line
 
 
 # ---------------------------------------------------------------- ending
