@@ -4,22 +4,19 @@ import time
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from cryptography import x509
-from sqlalchemy.ext.asyncio import AsyncSession
-
 from telerelay.audit import records
 from telerelay.audit.spool import Spool
 from telerelay.documents.news import news_of_document
 from telerelay.documents.storing import Stored, store_document
-from telerelay.node import admission, enrolling
+from telerelay.node import enrolling
+from telerelay.node.admitting import Admitting
 from telerelay.node.core import NEWS_NAMES, DataPlane
 from telerelay.node.waiting import Waiting
 from telerelay.presence.contract import Presence
 from telerelay.store.engine import Store
 from telerelay.store.snapshot import Snapshots
-from telerelay_core import CoreError, format_computer_id
-from telerelay_endpoint.certificates import Role, organisation_id
-from telerelay_endpoint.errors import TelerelayError
+from telerelay_core import format_computer_id
+from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.invite_keys import InviteTerms
 
 
@@ -32,64 +29,12 @@ class Administration:
     snapshots: Snapshots
     presence: Presence
     data_plane: DataPlane
+    admitting: Admitting
     waiting: Waiting = field(default_factory=Waiting)
 
     def now(self) -> int:
         """Unix seconds."""
         return int(time.time())
-
-    # ------------------------------------------------------------ the operator's
-
-    async def admit(self, root: x509.Certificate, reason: str) -> bool:
-        """Admit an organisation, or lift its suspension; whether that changed anything.
-
-        Raises TelerelayError: CERTIFICATE (the data plane refuses the root), STORE, AUDIT_UNAVAILABLE.
-        """
-        organisation = organisation_id(root)
-        record = records.admit(organisation=organisation, action="admitted", reason=reason)
-        try:
-            async with self.store.writing() as session:
-                changed = await admission.admit(session, root, self.now())
-                if changed:
-                    await session.flush()
-                    # Before anything is kept: a root that the data plane refuses would block later changes.
-                    await self._apply(session)
-                    await self.spool.write([record])
-        except BaseException:
-            await self.apply_admission()
-            raise
-        self.snapshots.changed(organisation)
-        return changed
-
-    async def suspend(self, organisation: bytes, reason: str) -> bool:
-        """Suspend an organisation and cut its sessions; whether that changed anything.
-
-        Raises TelerelayError: REQUEST (not admitted), STORE, AUDIT_UNAVAILABLE.
-        """
-        record = records.admit(organisation=organisation, action="suspended", reason=reason)
-        async with self.store.writing() as session:
-            changed = await admission.suspend(session, organisation, self.now())
-            if changed:
-                await self.spool.write([record])
-        self.snapshots.changed(organisation)
-        await self.apply_admission()
-        return changed
-
-    async def apply_admission(self) -> None:
-        """Tell the data plane whom to admit; sessions of whoever is not admitted any more end."""
-        async with self.store.reading() as session:
-            await self._apply(session)
-
-    async def _apply(self, session: AsyncSession) -> None:
-        admitted = await admission.admission(session)
-        try:
-            self.data_plane.set_snapshot(
-                organisations=admitted.organisations,
-                revoked=admitted.revoked,
-                nodes_version=admitted.nodes_version,
-            )
-        except CoreError as error:
-            raise TelerelayError.from_core(error) from error
 
     # ------------------------------------------------------------ an organisation's
 
@@ -107,7 +52,7 @@ class Administration:
         self.snapshots.changed(organisation)
         self.waiting.tell(("changes", organisation))
         if stored.revoked:
-            await self.apply_admission()
+            await self.admitting.apply()
         async with self.store.reading() as session:
             told = await news_of_document(session, organisation, stored.kind, stored.computer, stored.version)
         for news in told:

@@ -18,6 +18,7 @@ import telerelay_core as core
 from telerelay.audit.moving import Mover
 from telerelay.audit.spool import Spool
 from telerelay.node.administration import Administration
+from telerelay.node.admitting import Admitting
 from telerelay.node.api.app import create_app
 from telerelay.node.api.serving import Connections
 from telerelay.node.bridge import BATCH, Bridge
@@ -139,19 +140,20 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         )
         registry = Registry(store, node)
         stack.push_async_callback(registry.flush)
-        administration = Administration(store, spool, Snapshots(store), PresenceInMemory(), node)
+        snapshots, presence = Snapshots(store), PresenceInMemory()
+        admitting = Admitting(store, spool, snapshots, node)
+        administration = Administration(store, spool, snapshots, presence, node, admitting)
         # The door opens with everybody's names on the list.
-        await administration.apply_admission()
+        await admitting.apply()
         listening = node.start()
         address = node_address(settings.name, settings.advertise, listening)
         async with store.writing() as session:
             await publish_node_list(session, cluster, address, now)
-        await administration.apply_admission()
+        await admitting.apply()
 
         def accept(connection: ApiConnection) -> None:
             endpoints.accept(connection.fd, connection.identity, connection.address)
 
-        snapshots, presence = administration.snapshots, administration.presence
         bridge = Bridge(KINDS, _CoreAnswers(node), snapshots, spool, presence, registry, accept)
         stack.push_async_callback(bridge.close)
         standing = Standing(

@@ -72,7 +72,7 @@ async def admit(request: Request, acting: Acting, response: Response) -> Admitte
     if len(pem) > _PEM_MAXIMUM:
         raise TelerelayError("REQUEST", f"a root has at most {_PEM_MAXIMUM} bytes")
     root = admission.read_root(pem)
-    new = await acting.admit(root, "")
+    new = await acting.admitting.admit(root, "")
     response.status_code = HTTPStatus.CREATED if new else HTTPStatus.OK
     return AdmittedRoot(
         organisation=organisation_id(root), new=new, cluster_line=_standing(request).cluster_line
@@ -99,7 +99,7 @@ async def organisations(acting: Acting) -> list[ShownOrganisation]:
 @router.post("/v1/node/organisations/{organisation}/suspend")
 async def suspend(organisation: Hash, body: Reason, acting: Acting) -> Empty:
     """Suspend an organisation and end its sessions."""
-    await acting.suspend(organisation, body.reason)
+    await acting.admitting.suspend(organisation, body.reason)
     return Empty()
 
 
