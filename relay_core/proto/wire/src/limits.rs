@@ -76,4 +76,7 @@ limits! {
     AUDIT_GROUP "audit_group_ms" milliseconds 20;
     AUDIT_GROUP_ROWS "audit_group_rows" u64 100;
     AUDIT_FILE_BYTES "audit_file_bytes" u64 67_108_864;
+    AUDIT_CHECKPOINT_ROWS "audit_checkpoint_rows" u64 1_000;
+    AUDIT_CHECKPOINT "audit_checkpoint_s" seconds 60;
+    LOG_TEXT "log_text" usize 256;
 }
