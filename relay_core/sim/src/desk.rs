@@ -1,6 +1,6 @@
 //! One end of a session with the program in front of it: local bytes in and out, records out, and what must hold of both.
 use telerelay_outer::LegKey;
-use telerelay_session::{Cause, Ended, Event as Told, PathKey, Role, Session};
+use telerelay_session::{Cause, Ended, Event as Told, PathKey, Role, Session, Timer};
 use telerelay_wire::frame::{HEADER, Header, Layer};
 use telerelay_wire::inner::{Frame, Inner};
 use telerelay_wire::{Code, Moment, limits};
@@ -8,7 +8,7 @@ use telerelay_wire::{Code, Moment, limits};
 use crate::agenda::{Event, Who};
 use crate::endpoint::Legs;
 use crate::invariants;
-use crate::ledger::{SessionBook, StreamBook};
+use crate::ledger::{SessionBook, StreamBook, Waits};
 use crate::local::Program;
 use crate::scene::Scene;
 use crate::stream::PIECE;
@@ -63,6 +63,11 @@ pub(crate) struct Desk<R: Role> {
     newest: PathKey,
     generation: u32,
     has_told_eof: bool,
+    /// What paths that open wait for.
+    waits: Waits,
+    /// The paths on which FIN and CLOSE were said last.
+    fin_said: Option<PathKey>,
+    close_said: Option<PathKey>,
     /// The other side's stream is written to its end.
     is_shut: bool,
     /// Since when bytes are written that the other end was not told of.
@@ -83,6 +88,9 @@ impl<R: Role> Desk<R> {
             newest: path,
             generation: 0,
             has_told_eof: false,
+            waits: Waits::default(),
+            fin_said: None,
+            close_said: None,
             is_shut: false,
             untold: None,
             disconnected: None,
@@ -236,6 +244,36 @@ impl<R: Role> Desk<R> {
         has_moved
     }
 
+    /// What is left is said on a path that is about to be left.
+    pub(crate) fn last_words<K: Copy + Ord + Into<LegKey>>(
+        &mut self,
+        legs: &mut Legs<K>,
+        leg: K,
+        scene: &mut Scene,
+    ) {
+        self.transmit(legs, leg, scene);
+        let is_own_end = self
+            .ended
+            .as_ref()
+            .is_some_and(|ended| !matches!(ended.cause, Cause::Peer | Cause::PathLost));
+        if is_own_end
+            && let Some((wire, path)) = legs.path(leg)
+            && path.key == self.newest
+            && wire.backlog() < BACKLOG
+        {
+            scene.check(invariants::whoever_ends_a_session_says_so(
+                self.close_said,
+                self.newest,
+            ));
+        }
+    }
+
+    /// A path is closed.
+    pub(crate) fn path_lost(&mut self, path: PathKey, scene: &Scene) {
+        self.waits.end(path);
+        self.session.path_lost(path, scene.now);
+    }
+
     /// What every owner does with an event.
     pub(crate) fn heed(&mut self, told: &Told, scene: &mut Scene) {
         match told {
@@ -250,6 +288,7 @@ impl<R: Role> Desk<R> {
                 scene.ledger.count("resumed");
                 (self.generation, self.newest) = (*generation, *path);
                 (self.disconnected, self.untold) = (None, None);
+                self.waits.end(*path);
                 self.has_moved(scene);
             }
             Told::LocalShutdown => {
@@ -263,11 +302,20 @@ impl<R: Role> Desk<R> {
                 scene.note(self.who, "disconnected", [self.slot, 0], String::new);
                 self.disconnected = Some(scene.now);
             }
-            Told::PathLost { path } if *path == self.newest => {
-                scene.check(invariants::a_living_path_is_not_given_up(
-                    path.0,
-                    scene.is_calm(),
-                ));
+            Told::ConnectDesktop { .. } => {
+                self.waits
+                    .begin(self.newest, "the desktop", limits::DESKTOP, scene.now);
+            }
+            Told::Notice(_) | Told::Opened(_) => self.waits.end(self.newest),
+            Told::PathDone { path } => self.waits.end(*path),
+            Told::PathLost { path } => {
+                self.waits.end(*path);
+                if *path == self.newest {
+                    scene.check(invariants::a_living_path_is_not_given_up(
+                        path.0,
+                        scene.is_calm(),
+                    ));
+                }
             }
             Told::Ended(ended) => self.has_ended(ended, scene),
             _ => {}
@@ -297,7 +345,7 @@ impl<R: Role> Desk<R> {
     }
 
     /// What a record says, as far as a rule can judge it.
-    fn overhear(&self, path: PathKey, head: &[u8], scene: &mut Scene) {
+    fn overhear(&mut self, path: PathKey, head: &[u8], scene: &mut Scene) {
         let mut rest = head;
         while let Some(header) = Header::parse(rest) {
             let Some(body) = rest.get(HEADER..HEADER + usize::from(header.length)) else {
@@ -317,7 +365,7 @@ impl<R: Role> Desk<R> {
         }
     }
 
-    fn overhear_frame(&self, path: PathKey, frame: &Frame<'_>, scene: &mut Scene) {
+    fn overhear_frame(&mut self, path: PathKey, frame: &Frame<'_>, scene: &mut Scene) {
         let name = frame.name();
         scene.note(self.who, "says", [path.0, frame.kind().into()], || {
             format!("{frame:?} on path {}", path.0)
@@ -330,6 +378,7 @@ impl<R: Role> Desk<R> {
             }
         });
         let written = written.unwrap_or(0);
+        self.waits.says(path, frame, scene.now);
         match frame {
             Frame::Ack(ack) => {
                 scene.check(invariants::nothing_is_acknowledged_unwritten(
@@ -337,12 +386,18 @@ impl<R: Role> Desk<R> {
                 ));
                 self.overhear_stream(path, name, scene);
             }
-            Frame::Fin(_) | Frame::Ping(_) => self.overhear_stream(path, name, scene),
+            Frame::Fin(_) => {
+                self.fin_said = Some(path);
+                self.overhear_stream(path, name, scene);
+            }
+            Frame::Ping(_) => self.overhear_stream(path, name, scene),
+            Frame::Close(_) => self.close_said = Some(path),
             Frame::ResumeAsk(ask) => {
                 scene.check(invariants::resuming_begins_at_what_was_written(
                     ask.received,
                     written,
                 ));
+                scene.ledger.requests.resumes(ask);
             }
             Frame::Resumed(resumed) => {
                 scene.check(invariants::resuming_begins_at_what_was_written(
@@ -368,6 +423,16 @@ impl<R: Role> Desk<R> {
             format!("{} at {} by {:?}", ended.code, ended.stage, ended.cause)
         });
         self.ended = Some(ended.clone());
+        self.waits.clear();
+        if matches!(ended.cause, Cause::PathLost | Cause::Timeout(Timer::Limit))
+            && let Some(id) = self.session.id()
+        {
+            let limit = scene.ledger.session(id).limit;
+            let since = self.disconnected.unwrap_or(scene.now);
+            scene.check(invariants::a_session_outlives_its_path(
+                since, scene.now, limit,
+            ));
+        }
         if let Cause::Violation(violation) = ended.cause {
             let said = format!("{:?} says: {violation}", self.who);
             scene.check(invariants::nobody_breaks_the_protocol(
@@ -404,6 +469,7 @@ impl<R: Role> Desk<R> {
 
     /// What holds of one end of a session at every step.
     pub(crate) fn judge(&self, scene: &mut Scene) {
+        scene.check(self.waits.judge(scene.now));
         let Some(id) = self.session.id() else {
             return;
         };
@@ -446,20 +512,28 @@ impl<R: Role> Desk<R> {
         }
     }
 
-    /// Notes since when the other end is to be told of bytes, while the path takes records.
+    /// Everything that this end has to say and that the path takes has left: what was said? Notes since when the other end is
+    /// to be told of bytes.
     pub(crate) fn judge_told<K: Copy + Ord + Into<LegKey>>(
         &mut self,
         legs: &Legs<K>,
         scene: &mut Scene,
     ) {
         let offsets = self.session.offsets();
-        let can_tell = !self.session.is_ended()
-            && offsets.written > offsets.written_told
-            && self
-                .session
-                .sending_path()
-                .is_some_and(|path| legs.is_open_for(path));
-        if can_tell {
+        let open = self
+            .session
+            .sending_path()
+            .filter(|&path| !self.session.is_ended() && legs.is_open_for(path));
+        if let Some(path) = open
+            && self.has_told_eof
+            && offsets.sent == offsets.read
+        {
+            scene.check(invariants::the_end_of_a_stream_is_said_on_the_newest_path(
+                self.fin_said,
+                path,
+            ));
+        }
+        if open.is_some() && offsets.written > offsets.written_told {
             let since = *self.untold.get_or_insert(scene.now);
             scene.check(invariants::an_acknowledgement_leaves_in_time(
                 since, scene.now,

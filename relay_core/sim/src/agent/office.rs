@@ -216,7 +216,8 @@ impl AgentHost {
                 Some(delay) => scene.after(delay, Event::ProgramConnects(self.who(), slot)),
                 None => self.end(slot, Code::DesktopAbsent.into(), scene),
             },
-            Told::Resumed { path, .. } => {
+            Told::Resumed { path, generation } => {
+                self.judge_resumed(slot, LegKey(path.0), generation, scene);
                 for (key, book) in &mut self.paths {
                     if key.0 == path.0 {
                         book.has_carried = true;
@@ -236,13 +237,23 @@ impl AgentHost {
         }
     }
 
+    /// A session goes on by another path.
+    fn judge_resumed(&self, slot: u64, key: LegKey, generation: u32, scene: &mut Scene) {
+        if let Some(book) = self.paths.get(&key)
+            && let Some(id) = self.sessions.get(&slot).and_then(|desk| desk.session.id())
+        {
+            let verdict = scene.ledger.requests.resumed(id, generation, book.path);
+            scene.check(verdict);
+        }
+    }
+
     /// Nothing more will be said on a path: what is left leaves.
     fn leave(&mut self, slot: u64, key: LegKey, scene: &mut Scene) {
         if self.legs.is_leaving(key) {
             return;
         }
         if let Some(desk) = self.sessions.get_mut(&slot) {
-            desk.transmit(&mut self.legs, key, scene);
+            desk.last_words(&mut self.legs, key, scene);
         }
         if let Some((leg, path)) = self.legs.path(key) {
             path.finish(leg);
@@ -265,7 +276,7 @@ impl AgentHost {
         };
         if let Some(slot) = book.slot {
             if let Some(desk) = self.sessions.get_mut(&slot) {
-                desk.session.path_lost(PathKey(key.0), scene.now);
+                desk.path_lost(PathKey(key.0), scene);
             }
             self.pump_until_told(slot, scene);
         }

@@ -183,7 +183,7 @@ impl ClientHost {
             return;
         }
         if let Some(desk) = &mut self.desk {
-            desk.transmit(&mut self.legs, key, scene);
+            desk.last_words(&mut self.legs, key, scene);
         }
         if let Some((leg, path)) = self.legs.path(key) {
             path.finish(leg);
@@ -197,7 +197,7 @@ impl ClientHost {
         self.requests[number].path = None;
         if let Some(desk) = &mut self.desk {
             let key = PathKey(telerelay_outer::LegKey::from(path.key).0);
-            desk.session.path_lost(key, scene.now);
+            desk.path_lost(key, scene);
         }
         self.heed_all(scene);
         let end = match &mut self.desk {

@@ -246,8 +246,11 @@ impl ClientHost {
                     self.legs.dial(of(leg), &hop.node, scene);
                 }
                 Command::Send(leg, frame) => {
-                    if let Frame::Connect(_) = frame {
+                    if let Frame::Connect(connect) = &frame {
                         self.requests[number].connected = Some(scene.now);
+                        let lives = self.living_desk().and_then(|desk| desk.session.id());
+                        let verdict = scene.ledger.requests.connects(connect, lives);
+                        scene.check(verdict);
                     }
                     self.legs.send(of(leg), &frame, scene);
                 }
@@ -258,6 +261,7 @@ impl ClientHost {
                     attempt,
                     resume,
                 } => {
+                    scene.ledger.requests.paired(attempt);
                     let key = of(leg);
                     let path = PathOf {
                         key,

@@ -1,15 +1,19 @@
 //! What holds at every step of every run: one function a rule, with the section of PROTOCOL.md that it comes from. Each judges
-//! facts that the simulator saw itself, never what a machine says of itself alone. `outer` has the rules of §5, `session`
-//! those of §8; those of both stand here.
+//! facts that the simulator saw itself, never what a machine says of itself alone. `outer` has the rules of §5, `request`
+//! those of what a client asks for, `switch` those of §6, `session` those of §8; those of several stand here.
 mod outer;
+mod request;
 mod session;
+mod switch;
 
 use std::fmt;
 
 use telerelay_wire::{Code, Moment};
 
 pub(crate) use outer::*;
+pub(crate) use request::*;
 pub(crate) use session::*;
+pub(crate) use switch::*;
 
 /// A rule that a run broke.
 #[derive(Clone, Debug, PartialEq, Eq)]

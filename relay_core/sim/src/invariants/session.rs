@@ -1,7 +1,7 @@
 //! The rules between agent and client (PROTOCOL.md §8).
 use core::time::Duration;
 
-use telerelay_session::Offsets;
+use telerelay_session::{Offsets, PathKey};
 use telerelay_wire::{Moment, limits};
 
 use super::{Verdict, hold};
@@ -110,6 +110,27 @@ pub(crate) fn one_end_per_session(has_ended: bool) -> Verdict {
     })
 }
 
+/// §8.2, §8.4: FIN follows the last byte on the path that carries the session, whatever an older one was told.
+pub(crate) fn the_end_of_a_stream_is_said_on_the_newest_path(
+    said: Option<PathKey>,
+    newest: PathKey,
+) -> Verdict {
+    hold(
+        ("the_end_of_a_stream_is_said_on_the_newest_path", "§8.4"),
+        said == Some(newest),
+        || format!("every byte has left on path {}, FIN on {said:?}", newest.0),
+    )
+}
+
+/// §8.2: whoever ends a session says CLOSE on its newest path.
+pub(crate) fn whoever_ends_a_session_says_so(said: Option<PathKey>, newest: PathKey) -> Verdict {
+    hold(
+        ("whoever_ends_a_session_says_so", "§8.2"),
+        said == Some(newest),
+        || format!("path {} is left, CLOSE was said on {said:?}", newest.0),
+    )
+}
+
 /// §8.3: a path over which nothing comes is lost within 15 + 10 s.
 pub(crate) fn a_silent_path_is_lost_in_time(silent: Moment, now: Moment) -> Verdict {
     hold(
@@ -171,6 +192,24 @@ pub(crate) fn a_session_ends_at_its_limit(since: Moment, now: Moment, limit: Dur
     )
 }
 
+/// §8.4: the loss of a path ends no session before its resume limit.
+pub(crate) fn a_session_outlives_its_path(since: Moment, now: Moment, limit: Duration) -> Verdict {
+    hold(
+        ("a_session_outlives_its_path", "§8.4"),
+        now.since(since) >= limit,
+        || format!("ended without a path since {since}, the limit is {limit:?}"),
+    )
+}
+
+/// §8.4: a session goes on by a path for which its own client asked, with the secret that only the two ends have.
+pub(crate) fn only_its_client_resumes_a_session(has_asked: bool, generation: u32) -> Verdict {
+    hold(
+        ("only_its_client_resumes_a_session", "§8.4"),
+        has_asked,
+        || format!("generation {generation} carries, and its client has not asked"),
+    )
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::each_is_kept_and_broken;
@@ -202,6 +241,10 @@ mod tests {
             }),
             [10_000, 10_001].map(|now| a_session_moves_on(ms(0), ms(now), "")),
             [false, true].map(one_end_per_session),
+            [1, 2].map(|newest| {
+                the_end_of_a_stream_is_said_on_the_newest_path(Some(PathKey(1)), PathKey(newest))
+            }),
+            [Some(PathKey(1)), None].map(|said| whoever_ends_a_session_says_so(said, PathKey(1))),
             [25_000, 25_001].map(|now| a_silent_path_is_lost_in_time(ms(0), ms(now))),
             [false, true].map(|calm| a_living_path_is_not_given_up(1, calm)),
             [10_000, 10_001].map(|now| an_older_path_is_given_up(ms(0), ms(now))),
@@ -210,6 +253,9 @@ mod tests {
             [1, 2].map(|newest| streams_go_by_the_newest_path(1, newest, "DATA")),
             [5_000, 5_001]
                 .map(|now| a_session_ends_at_its_limit(ms(0), ms(now), Duration::from_secs(5))),
+            [5_000, 4_999]
+                .map(|now| a_session_outlives_its_path(ms(0), ms(now), Duration::from_secs(5))),
+            [true, false].map(|asked| only_its_client_resumes_a_session(asked, 1)),
         ]);
     }
 }

@@ -1,6 +1,8 @@
 //! What the simulator saw with its own eyes: who consented to what, which bytes were given and written, what has ended. The
 //! invariants judge by it.
 mod node_book;
+mod request_book;
+mod waits;
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -9,6 +11,8 @@ use telerelay_wire::Moment;
 use telerelay_wire::ids::SessionId;
 
 pub(crate) use node_book::NodeBook;
+pub(crate) use request_book::RequestBook;
+pub(crate) use waits::Waits;
 
 /// One direction of a session.
 #[derive(Clone, Copy, Debug, Default)]
@@ -52,6 +56,7 @@ pub(crate) type Counts = BTreeMap<&'static str, u64>;
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
     sessions: BTreeMap<SessionId, SessionBook>,
+    pub(crate) requests: RequestBook,
     pub(crate) counts: Counts,
 }
 

@@ -37,9 +37,20 @@ struct Half {
     held: Option<Came>,
     /// Bytes that came by this leg.
     moved: u64,
+    switch: Seen,
     /// It has put its outer TLS down in both directions.
     was_direct: bool,
     is_closed: bool,
+}
+
+/// What was seen of SWITCH on a leg.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Seen {
+    Nothing,
+    /// It came while it could be answered.
+    Asked,
+    /// The answer is written.
+    Answered,
 }
 
 /// What came by a leg.
@@ -77,6 +88,7 @@ impl Mover {
             sending: Sending::Wrapped,
             held: None,
             moved: 0,
+            switch: Seen::Nothing,
             was_direct: false,
             is_closed: false,
         };
@@ -183,7 +195,12 @@ impl Mover {
                 src.held = Some(came);
                 return false;
             }
-            (Action::Answer, _) => src.sending = answer(src.sending),
+            (Action::Answer, _) => {
+                if src.sending == Sending::Wrapped {
+                    src.switch = Seen::Asked;
+                }
+                src.sending = answer(src.sending);
+            }
             (Action::CloseNotify, _) => {
                 dst.leg.close_notify();
                 dst.leg.finish();
@@ -247,6 +264,13 @@ impl Mover {
     }
 
     pub(super) fn judge(&self) -> Verdict {
+        if !self.is_stopping {
+            let [agent, client] = &self.halves;
+            for (src, dst) in [(agent, client), (client, agent)] {
+                invariants::an_end_is_passed_on(src.receiving, dst.sending)?;
+                src.judge()?;
+            }
+        }
         // A full read of one leg may stand behind a full backlog of the other, with what frames and records add to it.
         let most = BACKLOG + 2 * MOST_INPUT;
         self.halves.iter().try_for_each(|half| {
@@ -331,11 +355,21 @@ impl Half {
             self.sending = next;
             has_changed = true;
             if writes_switch {
+                self.switch = Seen::Answered;
                 self.leg.send(&Frame::Switch(Switch {}));
             }
         }
         self.was_direct |= is_direct(self.receiving, self.sending);
         Some(has_changed)
+    }
+
+    fn judge(&self) -> Verdict {
+        let (sending, backlog) = (self.sending, self.leg.backlog());
+        match self.switch {
+            Seen::Nothing => Ok(()),
+            Seen::Asked => invariants::switch_is_answered(sending, backlog),
+            Seen::Answered => invariants::a_frozen_leg_thaws(sending, backlog),
+        }
     }
 
     /// Nothing will be written any more, and everything is.
