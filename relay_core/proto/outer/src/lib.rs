@@ -7,6 +7,7 @@
 //! - [`node::Node`]: a whole relay node with all its legs (PROTOCOL.md §5.1–§5.3, §5.6, §5.8)
 //! - [`agent::Agent`]: the office PC and its ready connection (§5.4, §5.7)
 //! - [`client::Client`]: one connection request of the home PC (§5.5)
+//! - [`door`]: who may wait at a node while nobody knows who it is (§1.3)
 //! - [`switch`]: when a leg puts its outer TLS down (§6)
 #![forbid(unsafe_code)]
 
@@ -14,6 +15,7 @@ pub mod agent;
 pub mod client;
 mod deadlines;
 mod dial;
+pub mod door;
 mod leg;
 pub mod node;
 mod refusal;

@@ -32,6 +32,14 @@ macro_rules! limits {
 limits! {
     CLIENT_HELLO "client_hello_s" seconds 3;
     HANDSHAKE "handshake_s" seconds 10;
+    CLIENT_HELLO_BYTES "client_hello_bytes" usize 4_096;
+    GUESTS_PERCENT "guests_percent" usize 25;
+    GUESTS_LEAST "guests_least" usize 64;
+    DESCRIPTORS_KEPT "descriptors_kept" usize 128;
+    HANDSHAKES_PER_WORKER "handshakes_per_worker" u32 1_600;
+    HANDSHAKE_BURST "handshake_burst_ms" milliseconds 20;
+    HANDSHAKE_WAIT "handshake_wait_ms" milliseconds 1_000;
+    BUSY_RETRY "busy_retry_s" seconds 5;
     FIRST_FRAME "first_frame_s" seconds 5;
     ROUTE "route_s" seconds 5;
     DENIED "denied_ms" milliseconds 200;
@@ -72,6 +80,9 @@ limits! {
     API_BYTES_ANONYMOUS "api_bytes_anonymous" u64 65_536;
     API_BYTES_IDENTIFIED "api_bytes_identified" u64 4_194_304;
     API_CONNECTIONS "api_connections" usize 256;
+    API_ANONYMOUS "api_anonymous" usize 192;
+    API_ANSWER_ANONYMOUS "api_answer_anonymous_s" seconds 30;
+    API_ANSWER_IDENTIFIED "api_answer_identified_s" seconds 120;
     SESSIONS_DEFAULT "sessions_default" u16 8;
     AUDIT_GROUP "audit_group_ms" milliseconds 20;
     AUDIT_GROUP_ROWS "audit_group_rows" u64 100;
