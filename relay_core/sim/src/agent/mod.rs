@@ -15,6 +15,7 @@ use crate::agenda::{Event, Who};
 use crate::desk::Desk;
 use crate::endpoint::{Heard, Legs};
 use crate::invariants;
+use crate::ledger::AgentBook;
 use crate::leg::path::{EndPath, Peer};
 use crate::network::ConnectionId;
 use crate::scenario::AgentPlan;
@@ -36,8 +37,7 @@ pub(crate) struct AgentHost {
     next_session: u64,
     /// Where the ready connection waits.
     standby: Option<NodeAddress>,
-    /// How often each path was reported.
-    reports: BTreeMap<PathId, u32>,
+    book: AgentBook,
     /// The machine was told that sessions live.
     is_live: bool,
 }
@@ -55,7 +55,7 @@ impl AgentHost {
             sessions: BTreeMap::new(),
             next_session: 0,
             standby: None,
-            reports: BTreeMap::new(),
+            book: AgentBook::default(),
             is_live: false,
         }
     }
@@ -121,6 +121,7 @@ impl AgentHost {
                 limits::PAIRED,
             ));
         }
+        scene.check(self.book.judge(scene.now));
         for (&key, book) in &self.paths {
             if !self.legs.is_leaving(key) {
                 scene.check(book.judge(scene.now));
@@ -156,7 +157,10 @@ impl AgentHost {
             match self.legs.heard(key, scene) {
                 Heard::Nothing => break,
                 Heard::Up => self.machine.leg_up(key, now),
-                Heard::Frame(frame) => self.machine.frame(key, frame, now, &mut scene.dice),
+                Heard::Frame(frame) => {
+                    self.book.hears(key, &frame, now);
+                    self.machine.frame(key, frame, now, &mut scene.dice);
+                }
                 Heard::BadFrame(error) => {
                     self.machine.frame_error(key, error, now, &mut scene.dice);
                 }
@@ -190,6 +194,7 @@ impl AgentHost {
         scene.note_leg(self.who(), "gone", key, String::new);
         self.legs.drop_leg(key, false, scene);
         self.accepted.remove(&key);
+        self.book.closed(key, scene.now);
         if self.paths.contains_key(&key) {
             self.path_closed(key, scene);
         } else {
@@ -215,6 +220,8 @@ impl AgentHost {
             match command {
                 Command::Dial(key, hop) => {
                     dials = true;
+                    let verdict = self.book.dials(key, scene.now);
+                    scene.check(verdict);
                     self.legs.dial(key, &hop.node, scene);
                 }
                 Command::Send(key, frame) => {
@@ -223,6 +230,7 @@ impl AgentHost {
                 }
                 Command::Close(key, how) => {
                     self.accepted.remove(&key);
+                    self.book.closed(key, scene.now);
                     self.legs.close(key, how, scene);
                 }
                 Command::Verdict(incoming) => self.ask(&incoming, scene),
@@ -245,7 +253,7 @@ impl AgentHost {
                         &format!("an agent is offline by {reason}"),
                     ));
                 }
-                Command::News(_) => scene.ledger.count("news"),
+                Command::News(_) => {}
                 Command::Goaway(goaway) => self.migrate(goaway.spread, scene),
                 Command::Cut(cut) => {
                     let of_path = self.paths.values().find(|book| book.path == cut.path);
@@ -258,6 +266,7 @@ impl AgentHost {
         scene.check(invariants::an_agent_that_accepts_dials_at_once(
             accepts, dials,
         ));
+        scene.check(self.book.judge(scene.now));
         let fresh = |(key, _): &(LegKey, _)| {
             !self.accepted.contains_key(key)
                 && !self.paths.contains_key(key)
@@ -277,17 +286,11 @@ impl AgentHost {
     }
 
     fn send(&mut self, key: LegKey, frame: &Frame<'_>, scene: &mut Scene) {
-        match frame {
-            Frame::Accept(_) => {
-                self.accepted.insert(key, scene.now);
-            }
-            Frame::SessionEnd(report) => {
-                let reports = self.reports.entry(report.path).or_default();
-                *reports += 1;
-                scene.check(invariants::one_report_per_path(*reports));
-            }
-            _ => {}
+        if let Frame::Accept(_) = frame {
+            self.accepted.insert(key, scene.now);
         }
+        let verdict = self.book.says(key, frame, scene.now);
+        scene.check(verdict);
         self.legs.send(key, frame, scene);
     }
 
@@ -349,6 +352,7 @@ impl AgentHost {
     pub(crate) fn stop(&mut self, scene: &mut Scene) {
         self.machine.stop();
         self.obey(scene);
+        self.book.stopped();
     }
 
     /// Everybody has left: nothing is here any more.

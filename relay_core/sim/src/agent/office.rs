@@ -12,13 +12,14 @@ use telerelay_wire::outer::Incoming;
 use telerelay_wire::{Code, Moment, Reason};
 
 use super::{AgentHost, switch_time};
-use crate::agenda::Event;
+use crate::agenda::{Event, Who};
 use crate::desk::{Desk, Seat};
 use crate::invariants::{self, Verdict};
 use crate::leg::path::Peer;
 use crate::local::Program;
 use crate::network::ConnectionId;
 use crate::scene::Scene;
+use crate::story::What;
 
 /// What an agent knows of a path.
 #[derive(Debug)]
@@ -284,6 +285,7 @@ impl AgentHost {
         scene.note_leg(self.who(), "path ended", key, || {
             format!("{} at {}", report.code, report.stage)
         });
+        self.book.path_ended(book.path);
         self.machine.path_ended(book.path, report);
         if let Some(slot) = book.slot {
             self.pump(slot, scene);
@@ -348,6 +350,7 @@ impl AgentHost {
             let desktop = Program::new(self.plan.desktop, scene.now);
             let limit = Duration::from_secs(self.plan.resume_limit.into());
             scene.ledger.opened(id, desktop.is_echo(), limit, scene.now);
+            scene.saw(Who::Agent(self.number), What::Opened(id));
             desk.attach(desktop);
             if let Some(standby) = self.standby.clone() {
                 desk.session.standby(standby);

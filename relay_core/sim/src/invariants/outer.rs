@@ -179,6 +179,22 @@ pub(crate) fn one_report_per_path(reports: u32) -> Verdict {
     })
 }
 
+/// §5.6: a path that has ended is reported as soon as there is a ready connection.
+pub(crate) fn a_report_leaves_at_once(owed: usize) -> Verdict {
+    hold(("a_report_leaves_at_once", "§5.6"), owed == 0, || {
+        format!("{owed} ended paths and a ready connection")
+    })
+}
+
+/// §4, §5.7: an agent that was sent away dials when ERROR's `retry` has passed, and without one never.
+pub(crate) fn no_dial_before_its_time(not_before: Option<Moment>, now: Moment) -> Verdict {
+    hold(
+        ("no_dial_before_its_time", "§5.7"),
+        not_before.is_some_and(|not_before| not_before <= now),
+        || format!("a dial at {now}, the last ERROR said {not_before:?}"),
+    )
+}
+
 /// §5.2, §12: a node's tables fit one another and the legs that there are: a timer has an owner, a path ID an attempt.
 pub(crate) fn the_tables_of_a_node_agree(census: &Census, legs: usize) -> Verdict {
     let owners = census.legs + census.attempts + census.devices + 1;
@@ -231,6 +247,9 @@ mod tests {
             [1, 2].map(one_ready_connection_at_most),
             [true, false].map(|dials| an_agent_that_accepts_dials_at_once(true, dials)),
             [1, 2].map(one_report_per_path),
+            [0, 1].map(a_report_leaves_at_once),
+            [2, 1].map(|now| no_dial_before_its_time(Some(ms(2)), ms(now))),
+            [Some(ms(0)), None].map(|not_before| no_dial_before_its_time(not_before, ms(9))),
             [census(0), census(1)].map(|census| the_tables_of_a_node_agree(&census, 0)),
             [0, 1].map(|legs| the_tables_of_a_node_agree(&census(0), legs)),
         ]);

@@ -1,5 +1,6 @@
 //! What the simulator saw with its own eyes: who consented to what, which bytes were given and written, what has ended. The
 //! invariants judge by it.
+mod agent_book;
 mod node_book;
 mod request_book;
 mod waits;
@@ -10,30 +11,41 @@ use std::time::Duration;
 use telerelay_wire::Moment;
 use telerelay_wire::ids::SessionId;
 
+pub(crate) use agent_book::AgentBook;
 pub(crate) use node_book::NodeBook;
 pub(crate) use request_book::RequestBook;
 pub(crate) use waits::Waits;
 
 /// One direction of a session.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct StreamBook {
+pub struct StreamBook {
     /// Whose bytes these are.
     pub(crate) pattern: u64,
     /// Read from the local socket at one end.
-    pub(crate) given: u64,
+    pub given: u64,
     /// That local socket gave its last byte.
     pub(crate) is_over: bool,
     /// Written to the local socket at the other.
-    pub(crate) written: u64,
+    pub written: u64,
+    /// Given and not yet written, at most.
+    pub most_under_way: u64,
+}
+
+impl StreamBook {
+    /// The local socket gave so many bytes more.
+    pub(crate) fn gives(&mut self, bytes: u64) {
+        self.given += bytes;
+        self.most_under_way = self.most_under_way.max(self.given - self.written);
+    }
 }
 
 /// One session, whose two ends never see this.
 #[derive(Clone, Copy, Debug, Default)]
-pub(crate) struct SessionBook {
+pub struct SessionBook {
     /// Agent to client.
-    pub(crate) screen: StreamBook,
+    pub screen: StreamBook,
     /// Client to agent.
-    pub(crate) input: StreamBook,
+    pub input: StreamBook,
     /// How long it may live without a path.
     pub(crate) limit: Duration,
     /// When something last moved.
@@ -42,22 +54,18 @@ pub(crate) struct SessionBook {
 
 impl SessionBook {
     /// Both sides have said and got everything.
-    pub(crate) fn is_complete(&self) -> bool {
+    pub fn is_complete(&self) -> bool {
         [self.screen, self.input]
             .iter()
             .all(|stream| stream.is_over && stream.given == stream.written)
     }
 }
 
-/// How often something happened, by what it is called: so that a test can tell that the seeds reach it.
-pub(crate) type Counts = BTreeMap<&'static str, u64>;
-
 /// What concerns no single node.
 #[derive(Debug, Default)]
 pub(crate) struct Ledger {
-    sessions: BTreeMap<SessionId, SessionBook>,
+    pub(crate) sessions: BTreeMap<SessionId, SessionBook>,
     pub(crate) requests: RequestBook,
-    pub(crate) counts: Counts,
 }
 
 impl Ledger {
@@ -82,9 +90,5 @@ impl Ledger {
 
     pub(crate) fn session(&mut self, session: SessionId) -> &mut SessionBook {
         self.sessions.entry(session).or_default()
-    }
-
-    pub(crate) fn count(&mut self, what: &'static str) {
-        *self.counts.entry(what).or_default() += 1;
     }
 }
