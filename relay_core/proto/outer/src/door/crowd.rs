@@ -15,8 +15,8 @@ use super::{Guest, Origin};
 #[derive(Debug, Default)]
 pub(super) struct Crowd {
     guests: BTreeMap<Origin, BTreeSet<(Moment, Guest)>>,
-    /// Strangers' origins: the last one is the heaviest, and of several the one whose first guest is first of all.
-    heaviest: BTreeSet<(usize, Reverse<(Moment, Guest)>, Origin)>,
+    /// Strangers' origins, the heaviest last.
+    heaviest: BTreeSet<Weight>,
     len: usize,
 }
 
@@ -71,7 +71,7 @@ impl Crowd {
 
     fn strangers(&self) -> impl Iterator<Item = Guest> {
         let origins = self.heaviest.iter().rev();
-        origins.flat_map(|&(_, _, origin)| self.of(origin))
+        origins.flat_map(|weight| self.of(weight.origin))
     }
 
     fn of(&self, origin: Origin) -> impl Iterator<Item = Guest> {
@@ -89,10 +89,10 @@ impl Crowd {
         change: impl FnOnce(&mut BTreeSet<(Moment, Guest)>) -> bool,
     ) {
         let guests = self.guests.entry(origin).or_default();
-        let (before, weight) = (weight(origin, guests), guests.len());
+        let (before, len) = (Weight::of(origin, guests), guests.len());
         change(guests);
-        self.len = self.len - weight + guests.len();
-        let after = self::weight(origin, guests);
+        self.len = self.len - len + guests.len();
+        let after = Weight::of(origin, guests);
         if guests.is_empty() {
             self.guests.remove(&origin);
         }
@@ -103,13 +103,23 @@ impl Crowd {
     }
 }
 
-/// Where a stranger's origin stands among the heaviest.
-fn weight(
+/// Where a stranger's origin stands among the heaviest; of several that are equal, the one with the first guest of all is last.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+struct Weight {
+    guests: usize,
+    first: Reverse<(Moment, Guest)>,
     origin: Origin,
-    guests: &BTreeSet<(Moment, Guest)>,
-) -> Option<(usize, Reverse<(Moment, Guest)>, Origin)> {
-    match (origin, guests.first()) {
-        (Origin::Trusted, _) | (_, None) => None,
-        (_, Some(&first)) => Some((guests.len(), Reverse(first), origin)),
+}
+
+impl Weight {
+    fn of(origin: Origin, guests: &BTreeSet<(Moment, Guest)>) -> Option<Self> {
+        if origin == Origin::Trusted {
+            return None;
+        }
+        Some(Self {
+            guests: guests.len(),
+            first: Reverse(*guests.first()?),
+            origin,
+        })
     }
 }
