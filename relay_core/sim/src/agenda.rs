@@ -13,9 +13,12 @@ use crate::scenario::Fault;
 
 /// Somebody in a run, by number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-pub(crate) enum Who {
+pub enum Who {
+    /// A relay node.
     Node(usize),
+    /// An agent.
     Agent(usize),
+    /// A client.
     Client(usize),
 }
 

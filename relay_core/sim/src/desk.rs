@@ -11,6 +11,7 @@ use crate::invariants;
 use crate::ledger::{SessionBook, StreamBook, Waits};
 use crate::local::Program;
 use crate::scene::Scene;
+use crate::story::What;
 use crate::stream::PIECE;
 
 /// Ciphertext that waits for the network at most, beyond one record.
@@ -147,7 +148,7 @@ impl<R: Role> Desk<R> {
             let (gives, _) = self.seat.streams(scene.ledger.session(id));
             let bytes = scene.pattern.bytes(gives.pattern, gives.given, length);
             let taken = self.session.local_bytes(bytes);
-            gives.given += taken as u64;
+            gives.gives(taken as u64);
             program.read += taken as u64;
             moved += taken;
         }
@@ -285,8 +286,9 @@ impl<R: Role> Desk<R> {
                 scene.note(self.who, "resumed", [path.0, (*generation).into()], || {
                     format!("by path {} as generation {generation}", path.0)
                 });
-                scene.ledger.count("resumed");
-                (self.generation, self.newest) = (*generation, *path);
+                let generation = *generation;
+                scene.saw(self.who, What::Resumed { generation });
+                (self.generation, self.newest) = (generation, *path);
                 (self.disconnected, self.untold) = (None, None);
                 self.waits.end(*path);
                 self.has_moved(scene);
@@ -300,6 +302,7 @@ impl<R: Role> Desk<R> {
             }
             Told::Disconnected { .. } => {
                 scene.note(self.who, "disconnected", [self.slot, 0], String::new);
+                scene.saw(self.who, What::Disconnected);
                 self.disconnected = Some(scene.now);
             }
             Told::ConnectDesktop { .. } => {
@@ -311,6 +314,7 @@ impl<R: Role> Desk<R> {
             Told::PathLost { path } => {
                 self.waits.end(*path);
                 if *path == self.newest {
+                    scene.saw(self.who, What::PathLost);
                     scene.check(invariants::a_living_path_is_not_given_up(
                         path.0,
                         scene.is_calm(),
@@ -370,6 +374,9 @@ impl<R: Role> Desk<R> {
         scene.note(self.who, "says", [path.0, frame.kind().into()], || {
             format!("{frame:?} on path {}", path.0)
         });
+        if !matches!(frame, Frame::Ack(_)) {
+            scene.saw(self.who, What::Said(name));
+        }
         let written = self.session.id().map(|id| {
             let book = scene.ledger.session(id);
             match self.seat {
@@ -419,6 +426,8 @@ impl<R: Role> Desk<R> {
 
     fn has_ended(&mut self, ended: &Ended, scene: &mut Scene) {
         scene.check(invariants::one_end_per_session(self.ended.is_some()));
+        let (code, stage) = (ended.code.clone(), ended.stage);
+        scene.saw(self.who, What::SessionEnded { code, stage });
         scene.note(self.who, "session ended", [self.slot, 0], || {
             format!("{} at {} by {:?}", ended.code, ended.stage, ended.cause)
         });
@@ -443,7 +452,6 @@ impl<R: Role> Desk<R> {
         if ended.cause == Cause::Finished
             && let Some(id) = self.session.id()
         {
-            scene.ledger.count("sessions done");
             let SessionBook { screen, input, .. } = *scene.ledger.session(id);
             for stream in [screen, input] {
                 scene.check(invariants::done_means_that_all_arrived(

@@ -16,6 +16,7 @@ use crate::leg::{Leg, Told};
 use crate::network::{ConnectionId, Dialled, End, Read};
 use crate::node::LINGER;
 use crate::scene::Scene;
+use crate::story::What;
 
 /// One leg of an endpoint.
 #[derive(Debug)]
@@ -114,6 +115,9 @@ impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
     pub(crate) fn dial(&mut self, key: K, node: &NodeName, scene: &mut Scene) {
         let connection = scene.dial(self.who, node);
         scene.note_leg(self.who, "dials", key.into(), || node.to_string());
+        if let Some(node) = scene.node_of(node) {
+            scene.saw(self.who, What::Dialled(node));
+        }
         let leg = EndLeg {
             leg: Leg::new(connection, End::Endpoint),
             phase: Phase::Connecting,
@@ -126,6 +130,7 @@ impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
 
     pub(crate) fn send(&mut self, key: K, frame: &Frame<'_>, scene: &mut Scene) {
         scene.note_leg(self.who, "→", key.into(), || frame.name().to_owned());
+        scene.saw(self.who, What::Said(frame.name()));
         if let Frame::Error(error) = frame {
             let said = format!("an endpoint says {}", error.code);
             scene.check(invariants::nobody_breaks_the_protocol(

@@ -18,7 +18,8 @@
 //!
 //! `scenario` is what a run is made of; `world` lets one thing happen at a time; `node`, `agent` and `client` are the drivers
 //! around the machines, `endpoint`, `desk`, `leg` and `local` their parts; `network` is what lies between; `scene` is what all
-//! of them stand in, `ledger` what was seen there, `invariants` what must hold of it.
+//! of them stand in, `ledger` what was seen there, `invariants` what must hold of it,
+//! `story` what a test may ask for.
 
 mod agenda;
 mod agent;
@@ -36,15 +37,19 @@ mod node;
 mod run;
 mod scenario;
 mod scene;
+mod story;
 mod stream;
 mod trace;
 mod world;
 
+pub use agenda::Who;
 pub use dice::Dice;
 pub use invariants::Broken;
+pub use ledger::{SessionBook, StreamBook};
 pub use mutant::{Mutant, UnknownMutant};
 pub use run::{Failure, Outcome, command, run};
 pub use scenario::{
     AgentPlan, Break, ClientPlan, DecisionPlan, Ends, Fault, NetworkPlan, NodePlan, Produces,
     ProgramPlan, PythonPlan, Scenario, Target,
 };
+pub use story::{Fact, What, corners};

@@ -7,7 +7,7 @@ use telerelay_wire::Moment;
 use crate::dice::Dice;
 use crate::scenario::{Ends, Produces, ProgramPlan};
 
-/// Bytes that a socket buffers in each direction.
+/// Bytes that a socket buffers in each direction, and that an echo holds at most before it stops reading.
 const SOCKET: u64 = 65_536;
 
 /// A desktop or a viewer.
@@ -114,7 +114,16 @@ impl Program {
     }
 
     fn has_something_to_do(&self) -> bool {
-        self.consumed < self.given || self.wants_to_write() || self.wants_to_shut()
+        self.readable() > 0 || self.wants_to_write() || self.wants_to_shut()
+    }
+
+    /// Bytes that it would read now.
+    fn readable(&self) -> u64 {
+        let unread = self.given - self.consumed;
+        match self.plan.produces {
+            Produces::Bytes(_) => unread,
+            Produces::Echo => unread.min(SOCKET - (self.consumed - self.produced)),
+        }
     }
 
     fn wants_to_write(&self) -> bool {
@@ -156,11 +165,11 @@ impl Program {
         if self.is_closed || self.thaw(now).is_some() {
             return;
         }
-        let most = self.plan.piece.max(1);
-        self.consumed += dice.between(1, most).min(self.given - self.consumed);
+        let (reads, writes) = (self.plan.reads.max(1), self.plan.writes.max(1));
+        self.consumed += dice.between(1, reads).min(self.readable());
         if self.wants_to_write() {
             let left = (self.goal() - self.produced).min(SOCKET - self.available());
-            self.produced += dice.between(1, most).min(left);
+            self.produced += dice.between(1, writes).min(left);
         }
         if self.wants_to_shut() {
             self.is_output_over = true;

@@ -4,7 +4,7 @@ use std::io::{self, Write};
 use std::process::ExitCode;
 
 use lexopt::prelude::{Long, ValueExt};
-use telerelay_sim::{Mutant, Scenario, command, run};
+use telerelay_sim::{Mutant, Scenario, command, corners, run};
 
 const HELP: &str = "\
 usage: telerelay-sim [--seed N | --from N --seeds N] [--mutant NAME] [--trace]
@@ -75,7 +75,8 @@ fn sweep(wanted: &Wanted, out: &mut impl Write) -> io::Result<ExitCode> {
     let (count, mut steps) = (seeds.end - seeds.start, 0);
     let mut happened = BTreeMap::new();
     for seed in seeds {
-        let outcome = run(&Scenario::from_seed(seed), wanted.mutant, wanted.traces);
+        let scenario = Scenario::from_seed(seed);
+        let outcome = run(&scenario, wanted.mutant, wanted.traces);
         for line in &outcome.lines {
             writeln!(out, "{line}")?;
         }
@@ -92,7 +93,7 @@ fn sweep(wanted: &Wanted, out: &mut impl Write) -> io::Result<ExitCode> {
             )?;
         }
         steps += outcome.steps;
-        for (what, times) in outcome.counts {
+        for (what, times) in corners(&scenario, &outcome.story) {
             *happened.entry(what).or_insert(0) += times;
         }
     }

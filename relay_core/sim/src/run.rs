@@ -4,10 +4,13 @@ use std::fmt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use telerelay_wire::Moment;
+use telerelay_wire::ids::SessionId;
 
 use crate::invariants::Broken;
+use crate::ledger::SessionBook;
 use crate::mutant::Mutant;
 use crate::scenario::Scenario;
+use crate::story::Fact;
 use crate::world::World;
 
 /// A rule that was broken, and when.
@@ -36,8 +39,10 @@ pub struct Outcome {
     pub steps: u64,
     /// Virtual time at the end.
     pub ended: Moment,
-    /// How often things happened that a test may want to have happened.
-    pub counts: BTreeMap<&'static str, u64>,
+    /// What happened, in the order of time.
+    pub story: Vec<Fact>,
+    /// The bytes of every session that was opened.
+    pub sessions: BTreeMap<SessionId, SessionBook>,
     /// What happened, one line each, where it was asked for.
     pub lines: Vec<String>,
 }
@@ -65,7 +70,8 @@ pub fn run(scenario: &Scenario, mutant: Option<Mutant>, keeps_lines: bool) -> Ou
             hash: 0,
             steps: 0,
             ended: Moment::ZERO,
-            counts: BTreeMap::new(),
+            story: Vec::new(),
+            sessions: BTreeMap::new(),
             lines: Vec::new(),
         }
     })

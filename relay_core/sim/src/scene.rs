@@ -13,6 +13,7 @@ use crate::ledger::Ledger;
 use crate::mutant::Mutant;
 use crate::network::{ConnectionId, Listener, Network};
 use crate::scenario::Scenario;
+use crate::story::{Fact, What};
 use crate::stream::Pattern;
 use crate::trace::Trace;
 
@@ -34,6 +35,7 @@ pub(crate) struct Scene {
     pub(crate) dice: Dice,
     pub(crate) ledger: Ledger,
     pub(crate) trace: Trace,
+    pub(crate) story: Vec<Fact>,
     pub(crate) pattern: Pattern,
     pub(crate) plan: Scenario,
     #[cfg_attr(
@@ -60,6 +62,7 @@ impl Scene {
             dice,
             ledger: Ledger::default(),
             trace: Trace::new(keeps_lines),
+            story: Vec::new(),
             pattern: Pattern::new(),
             listens: vec![true; plan.nodes.len()],
             plan,
@@ -122,6 +125,12 @@ impl Scene {
             Who::Client(number) => client_device(self.plan.clients[number].device),
             Who::Node(_) => DeviceId([0; 32]),
         }
+    }
+
+    /// Something happened that a test may ask for.
+    pub(crate) fn saw(&mut self, who: Who, what: What) {
+        let at = self.now;
+        self.story.push(Fact { at, who, what });
     }
 
     /// A leg did something that is worth a line.

@@ -76,8 +76,8 @@ impl AgentHost {
         self.obey(scene);
     }
 
-    /// The process dies and is started again, as another instance.
-    pub(crate) fn restart(&mut self, is_silent: bool, scene: &mut Scene) {
+    /// The process dies. Another instance may be started.
+    pub(crate) fn kill(&mut self, is_silent: bool, scene: &mut Scene) {
         scene.note(self.who(), "dies", [is_silent.into(), 0], String::new);
         let (who, now) = (self.who(), scene.now);
         scene.network.died(who, is_silent, now, &mut scene.agenda);
@@ -87,7 +87,6 @@ impl AgentHost {
             next_session,
             ..Self::new(self.number, self.plan, scene)
         };
-        self.start(scene);
     }
 
     pub(crate) fn next_timeout(&self) -> Option<Moment> {
@@ -308,7 +307,7 @@ impl AgentHost {
         });
         let verdict = if is_gone && scene.dice.percent(50) {
             Verdict::Refuse(Code::SessionGone.into())
-        } else if scene.dice.percent(plan.refuses_percent) {
+        } else if scene.dice.percent(plan.refuses_percent) || self.is_full(incoming) {
             Verdict::Refuse(Code::Busy.into())
         } else {
             Verdict::Allow
@@ -321,6 +320,12 @@ impl AgentHost {
             verdict,
         };
         scene.after(delay, event);
+    }
+
+    /// Whether the computer has as many sessions as its rules allow, those that are just being made included.
+    fn is_full(&self, incoming: &Incoming) -> bool {
+        let paths = self.accepted.len() + self.paths.len();
+        incoming.resume.is_none() && paths >= self.plan.most_sessions.into()
     }
 
     pub(crate) fn verdict(&mut self, life: u64, path: PathId, verdict: Verdict, scene: &mut Scene) {

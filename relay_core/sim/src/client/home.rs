@@ -16,6 +16,7 @@ use crate::invariants;
 use crate::leg::path::Peer;
 use crate::local::Program;
 use crate::scene::{EPOCH, Scene, computer, program};
+use crate::story::What;
 
 impl ClientHost {
     /// Inner TLS is up: the session begins, or goes on.
@@ -115,7 +116,8 @@ impl ClientHost {
                 desk.session.answer(path, answer, scene.now);
             }
             Told::Notice(notice) => desk.session.confirm(notice.hash, scene.now),
-            Told::Opened(_) => {
+            Told::Opened(opened) => {
+                scene.saw(self.who(), What::Opened(opened.session));
                 let arrives = Event::ProgramConnects(self.who(), 0);
                 scene.after(self.plan.viewer_arrives, arrives);
             }
@@ -123,15 +125,17 @@ impl ClientHost {
                 for request in &mut self.requests {
                     request.machine.set_standby(node.clone());
                 }
+                if let Some(number) = scene.node_of(&node.name) {
+                    scene.saw(self.who(), What::Standby(number));
+                }
                 self.standby = Some(node);
-                scene.ledger.count("standby told");
             }
             Told::Migrate { .. } => {
-                scene.ledger.count("migrations asked for");
+                scene.saw(self.who(), What::Called);
                 self.dial_beside(scene);
             }
             Told::DialParallel => {
-                scene.ledger.count("parallel dials");
+                scene.saw(self.who(), What::DialsBeside);
                 self.dial_beside(scene);
             }
             Told::PathLost { path } => self.gone(path.into(), scene),

@@ -18,6 +18,7 @@ use crate::leg::path::{EndPath, Peer};
 use crate::network::ConnectionId;
 use crate::scenario::ClientPlan;
 use crate::scene::{EPOCH, Scene, client_device, computer, program};
+use crate::story::What;
 
 /// A leg of one of the requests.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -251,6 +252,11 @@ impl ClientHost {
                         let lives = self.living_desk().and_then(|desk| desk.session.id());
                         let verdict = scene.ledger.requests.connects(connect, lives);
                         scene.check(verdict);
+                        let asked = What::Asked {
+                            attempt: connect.attempt,
+                            resumes: connect.resume.is_some(),
+                        };
+                        scene.saw(self.who(), asked);
                     }
                     self.legs.send(of(leg), &frame, scene);
                 }
@@ -287,9 +293,8 @@ impl ClientHost {
                     });
                     self.requests[number].ends += 1;
                     self.requests[number].connected = None;
-                    if let Some(code) = ended.code.code() {
-                        scene.ledger.count(ended_with(code));
-                    }
+                    let (attempt, code) = (ended.attempt, ended.code.clone());
+                    scene.saw(self.who(), What::RequestEnded { attempt, code });
                     self.request_over(ended.code, scene);
                 }
             }
@@ -434,15 +439,6 @@ impl ClientHost {
         ] {
             scene.check(invariants::nothing_is_left(what, count));
         }
-    }
-}
-
-/// The name under which an end is counted.
-fn ended_with(code: Code) -> &'static str {
-    match code {
-        Code::Done => "requests done",
-        Code::Interrupted => "requests cancelled",
-        _ => "requests failed",
     }
 }
 

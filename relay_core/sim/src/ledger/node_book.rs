@@ -299,6 +299,11 @@ impl NodeBook {
         Ok(())
     }
 
+    /// The attempt that a path is made for.
+    pub(crate) fn attempt(&self, path: PathId) -> Option<AttemptId> {
+        self.attempts.get(self.tickets.get(&path)?)?.attempt
+    }
+
     fn of_path(&mut self, path: PathId) -> Option<&mut AttemptBook> {
         let ticket = self.tickets.get(&path)?;
         self.attempts.get_mut(ticket)

@@ -21,6 +21,7 @@ use crate::leg::{Leg, Told};
 use crate::network::{ConnectionId, End, Read};
 use crate::scenario::NodePlan;
 use crate::scene::{ORGANISATION, Scene, computer, node_address};
+use crate::story::What;
 use mover::{Mover, Turn};
 
 /// How long a closed connection waits for the other end to close, so that a reset destroys nothing.
@@ -209,7 +210,8 @@ impl NodeHost {
                     scene.check(verdict);
                     self.terminal(&told, scene);
                 }
-                Command::Flagged { code, .. } => scene.ledger.count(code.as_str()),
+                // The leg that is turned away is seen in its ERROR.
+                Command::Flagged { .. } => {}
                 Command::Drained => self.drained(scene),
             }
         }
@@ -229,13 +231,17 @@ impl NodeHost {
         });
         let verdict = self.book.says(key, scene.device(*peer), frame, scene.now);
         scene.check(verdict);
+        scene.saw(Who::Node(self.number), What::Said(frame.name()));
+        if let Some(what) = said(*peer, frame) {
+            scene.saw(Who::Node(self.number), what);
+        }
         leg.send(frame);
         // Should this break the leg, its next turn finds out.
         leg.flush(&mut scene.network, scene.now, &mut scene.agenda);
     }
 
     fn close(&mut self, key: LegKey, how: How, scene: &mut Scene) {
-        let Some(NodeLeg { phase, .. }) = self.legs.get_mut(&key) else {
+        let Some(NodeLeg { peer, phase }) = self.legs.get_mut(&key) else {
             return;
         };
         scene.note_leg(Who::Node(self.number), "closes", key, || format!("{how:?}"));
@@ -249,7 +255,10 @@ impl NodeHost {
                 }
                 self.paths_turn(path, scene);
             }
-            (Phase::Framed(_), How::AtOnce) => self.drop_leg(key, true, scene),
+            (Phase::Framed(_), How::AtOnce) => {
+                scene.saw(Who::Node(self.number), What::PutOut(*peer));
+                self.drop_leg(key, true, scene);
+            }
             (phase @ Phase::Framed(_), How::Flushed) => {
                 let Phase::Framed(mut leg) = std::mem::replace(phase, Phase::Path(PathId([0; 16])))
                 else {
@@ -317,16 +326,24 @@ impl NodeHost {
         scene.note_leg(self.who(), "joins", join.agent, || {
             format!("with leg {} as {:?}", join.client.0, join.path)
         });
-        scene.ledger.count("paths");
         let path = join.path;
         let mut take = |key: LegKey| match self.legs.get_mut(&key) {
-            Some(leg) => match std::mem::replace(&mut leg.phase, Phase::Path(path)) {
-                Phase::Framed(leg) => Some((key, leg)),
+            Some(NodeLeg { peer, phase }) => match std::mem::replace(phase, Phase::Path(path)) {
+                Phase::Framed(leg) => Some((*peer, key, leg)),
                 Phase::Path(_) | Phase::Closing(_) => None,
             },
             None => None,
         };
         if let (Some(agent), Some(client)) = (take(join.agent), take(join.client)) {
+            if let Some(attempt) = self.book.attempt(path) {
+                let (agent, client) = (agent.0, client.0);
+                let joined = What::Joined {
+                    attempt,
+                    agent,
+                    client,
+                };
+                scene.saw(Who::Node(self.number), joined);
+            }
             self.paths
                 .insert(path, Mover::new(agent, client, self.plan.is_direct));
             self.paths_turn(path, scene);
@@ -338,7 +355,14 @@ impl NodeHost {
         let Some(mover) = self.paths.get_mut(&path) else {
             return;
         };
-        match mover.turn(self.number, scene) {
+        let turn = mover.turn(self.number, scene);
+        let attempt = self.book.attempt(path);
+        for leg in mover.switched() {
+            if let Some(attempt) = attempt {
+                scene.saw(Who::Node(self.number), What::Switched { attempt, leg });
+            }
+        }
+        match turn {
             Turn::Moving => {}
             Turn::Over(end) => {
                 let legs = mover.legs();
@@ -350,11 +374,10 @@ impl NodeHost {
                 scene.note(self.who(), "path ended", [end.traffic.to_client, 0], || {
                     format!("{path:?} {end:?}")
                 });
-                scene.ledger.count(match end.kind {
-                    telerelay_outer::PathKind::Wrapped => "wrapped paths",
-                    telerelay_outer::PathKind::Mixed => "mixed paths",
-                    telerelay_outer::PathKind::Direct => "direct paths",
-                });
+                if let Some(attempt) = attempt {
+                    let kind = end.kind;
+                    scene.saw(self.who(), What::PathOver { attempt, kind });
+                }
                 self.book.path_over(path, scene.now);
                 self.machine.path_ended(path, end, scene.now);
             }
@@ -384,6 +407,23 @@ impl NodeHost {
         for mover in self.paths.values() {
             scene.check(mover.judge());
         }
+    }
+}
+
+/// What a frame means for a dialler, where a test may ask for it.
+fn said(whom: Who, frame: &Frame<'_>) -> Option<What> {
+    match frame {
+        Frame::Welcome(_) => Some(What::Welcomed(whom)),
+        Frame::Incoming(incoming) => Some(What::Claimed {
+            attempt: incoming.attempt,
+            agent: whom,
+        }),
+        Frame::Error(error) if error.attempt.is_none() => Some(What::TurnedAway {
+            whom,
+            code: error.code.clone(),
+            retry: error.retry,
+        }),
+        _ => None,
     }
 }
 

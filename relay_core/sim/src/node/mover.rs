@@ -25,10 +25,13 @@ pub(super) struct Mover {
     is_direct_allowed: bool,
     cause: Cause,
     is_stopping: bool,
+    switched: Vec<Who>,
 }
 
 #[derive(Debug)]
 struct Half {
+    /// Who dialled.
+    peer: Who,
     key: LegKey,
     leg: Box<Leg>,
     receiving: Receiving,
@@ -77,11 +80,12 @@ pub(super) enum Turn {
 
 impl Mover {
     pub(super) fn new(
-        agent: (LegKey, Box<Leg>),
-        client: (LegKey, Box<Leg>),
+        agent: (Who, LegKey, Box<Leg>),
+        client: (Who, LegKey, Box<Leg>),
         is_direct_allowed: bool,
     ) -> Self {
-        let half = |(key, leg)| Half {
+        let half = |(peer, key, leg)| Half {
+            peer,
             key,
             leg,
             receiving: Receiving::Wrapped,
@@ -97,7 +101,13 @@ impl Mover {
             is_direct_allowed,
             cause: Cause::Leg,
             is_stopping: false,
+            switched: Vec::new(),
         }
+    }
+
+    /// Whose legs put their outer TLS down since this was last asked, in turn.
+    pub(super) fn switched(&mut self) -> Vec<Who> {
+        std::mem::take(&mut self.switched)
     }
 
     pub(super) fn legs(&self) -> [LegKey; 2] {
@@ -200,6 +210,7 @@ impl Mover {
                     src.switch = Seen::Asked;
                 }
                 src.sending = answer(src.sending);
+                self.switched.push(src.peer);
             }
             (Action::CloseNotify, _) => {
                 dst.leg.close_notify();

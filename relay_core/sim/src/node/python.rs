@@ -12,6 +12,7 @@ use crate::agenda::{Event, Who};
 use crate::invariants;
 use crate::scenario::{DecisionPlan, NodePlan};
 use crate::scene::{EPOCH, ORGANISATION, Scene, agent_device, node_address};
+use crate::story::What;
 
 /// How long a slow answer takes at most: longer than anybody waits for it.
 const SLOW: (Duration, Duration) = (Duration::from_secs(1), Duration::from_secs(6));
@@ -61,6 +62,7 @@ impl NodeHost {
         if self.machine.is_asked(ticket) {
             self.book.decided(ticket, &decision, scene.now);
             if let Decision::Here(_) = decision {
+                scene.saw(Who::Node(self.number), What::Routed(request.attempt));
                 self.record(ticket, scene);
             }
         } else if scene.dice.percent(50) {
@@ -162,9 +164,12 @@ impl NodeHost {
             [told.ticket.0, 0],
             || format!("{} {} at {}", told.attempt, told.code, told.stage),
         );
-        if let Some(code) = told.code.code() {
-            scene.ledger.count(code.as_str());
-        }
+        let terminal = What::Terminal {
+            attempt: told.attempt,
+            code: told.code.clone(),
+            stage: told.stage,
+        };
+        scene.saw(Who::Node(self.number), terminal);
     }
 }
 

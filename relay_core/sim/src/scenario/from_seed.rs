@@ -1,7 +1,7 @@
 //! Scenarios out of a number: calm ones and stormy ones, small ones and crowded ones.
 use std::time::Duration;
 
-use telerelay_wire::Code;
+use telerelay_wire::{Code, limits};
 
 use super::{
     AgentPlan, Break, ClientPlan, DecisionPlan, Ends, Fault, NetworkPlan, NodePlan, Produces,
@@ -86,6 +86,7 @@ fn agent(device: u8, dice: &mut Dice) -> AgentPlan {
         } else {
             (ms(1), ms(60))
         },
+        most_sessions: limits::SESSIONS_DEFAULT,
         refuses_percent: if dice.percent(20) { 30 } else { 0 },
         never_percent: if dice.percent(5) { 30 } else { 0 },
         desktop: desktop(dice),
@@ -148,7 +149,8 @@ fn desktop(dice: &mut Dice) -> ProgramPlan {
         .then(|| (ms(dice.below(5_000)), secs(dice.between(1, 30))));
     ProgramPlan {
         produces,
-        piece,
+        reads: piece,
+        writes: piece,
         pause,
         freezes,
         ends,
@@ -169,7 +171,8 @@ fn viewer(dice: &mut Dice) -> ProgramPlan {
         .then(|| (ms(dice.below(5_000)), secs(dice.between(1, 60))));
     ProgramPlan {
         produces: Produces::Bytes(bytes),
-        piece,
+        reads: piece,
+        writes: piece,
         pause,
         freezes,
         ends,
@@ -313,9 +316,10 @@ fn fault(nodes: usize, agents: &[AgentPlan], clients: usize, dice: &mut Dice) ->
             node,
             grace: ms(dice.below(20_000)),
         },
-        13..15 => Fault::RestartAgent {
+        13..15 => Fault::KillAgent {
             agent,
             is_silent: dice.percent(50),
+            returns: Some(Duration::ZERO),
         },
         15 => Fault::KillClient(dice.index(clients)),
         16 => Fault::Cut(agents[agent].device),

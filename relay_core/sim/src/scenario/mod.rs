@@ -3,7 +3,7 @@ mod from_seed;
 
 use std::time::Duration;
 
-use telerelay_wire::Code;
+use telerelay_wire::{Code, limits};
 
 use crate::local::EAGER;
 
@@ -50,6 +50,8 @@ pub struct AgentPlan {
     pub factors: u8,
     /// How long `verdict` takes, at least and at most.
     pub verdict: (Duration, Duration),
+    /// Sessions side by side; one more is refused with `BUSY`.
+    pub most_sessions: u16,
     /// In so many of a hundred cases it refuses.
     pub refuses_percent: u64,
     /// In so many of a hundred cases nobody answers.
@@ -135,8 +137,10 @@ pub struct NetworkPlan {
 pub struct ProgramPlan {
     /// What it sends.
     pub produces: Produces,
-    /// Bytes that it reads and writes at once, at most.
-    pub piece: u64,
+    /// Bytes that it reads at once, at most.
+    pub reads: u64,
+    /// Bytes that it writes at once, at most.
+    pub writes: u64,
     /// Between two turns, at least and at most.
     pub pause: (Duration, Duration),
     /// So long after it connected, for so long, it does nothing.
@@ -188,12 +192,14 @@ pub enum Fault {
         /// The time.
         grace: Duration,
     },
-    /// An agent's process dies and is started again at once, as another instance.
-    RestartAgent {
+    /// An agent's process dies: at once, or in silence; and is started again, as another instance.
+    KillAgent {
         /// Which.
         agent: usize,
         /// Its connections break in silence.
         is_silent: bool,
+        /// When it is started again.
+        returns: Option<Duration>,
     },
     /// A client's process dies.
     KillClient(usize),
@@ -284,6 +290,7 @@ impl AgentPlan {
             notices: 0,
             factors: 0,
             verdict: (Duration::from_millis(1), Duration::from_millis(20)),
+            most_sessions: limits::SESSIONS_DEFAULT,
             refuses_percent: 0,
             never_percent: 0,
             desktop,
@@ -314,7 +321,8 @@ impl ProgramPlan {
     pub const fn eager(produces: Produces, ends: Ends) -> Self {
         Self {
             produces,
-            piece: 65_536,
+            reads: 65_536,
+            writes: 65_536,
             pause: EAGER,
             freezes: None,
             ends,

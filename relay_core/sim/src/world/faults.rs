@@ -38,8 +38,15 @@ impl World {
                 }
             }
             Fault::DrainNode { node, grace } => self.nodes[node].drain(grace, scene),
-            Fault::RestartAgent { agent, is_silent } => {
-                self.agents[agent].restart(is_silent, scene);
+            Fault::KillAgent {
+                agent,
+                is_silent,
+                returns,
+            } => {
+                self.agents[agent].kill(is_silent, scene);
+                if let Some(after) = returns {
+                    scene.after(after, Event::Start(Who::Agent(agent)));
+                }
             }
             Fault::KillClient(client) => self.clients[client].kill(scene),
             Fault::Cut(device) => {

@@ -105,7 +105,8 @@ impl World {
             hash: scene.trace.hash(),
             steps,
             ended: scene.now,
-            counts: scene.ledger.counts,
+            story: scene.story,
+            sessions: scene.ledger.sessions,
             lines: scene.trace.into_lines(),
         }
     }
