@@ -1,12 +1,13 @@
 """An organisation works from another machine: it reaches the node's one port and needs nothing else."""
 
+import asyncio
 import json
 import shutil
 import socket
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,8 +20,11 @@ from telerelay.demo.programs import Commands, ProgramError
 from telerelay.demo.relay import Node, open_node
 from telerelay.demo.run import run_demo
 from telerelay_endpoint.console import Console
-from telerelay_endpoint.credentials import RELAY_FILE
+from telerelay_endpoint.credentials import RELAY_FILE, open_dial
+from telerelay_endpoint.enrolment import Pending, request_body
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.keys import make_key
+from telerelay_endpoint.lines import parse_invite
 from telerelay_endpoint.terms import current_terms
 from tests.kit.hostile.desktop import open_desktop
 from tests.kit.namespace import private_network
@@ -166,54 +170,103 @@ def probe(other: Neighbour, another_port: str, node: Node) -> str:
 
 # ---------------------------------------------------------------- enrolment is real
 
-BREAK: Final = "CREATE TRIGGER broken BEFORE INSERT ON enrolments BEGIN SELECT RAISE(ABORT, 'broken'); END"
-MEND: Final = "DROP TRIGGER broken"
+
+@dataclass(frozen=True)
+class Fault:
+    """A node's database that lets it do everything but take an enrolment's request in.
+
+    `breaks` and `mends`: SQL. `status`, `code`, `exit_code`: what POST /v1/enrol and a command end with.
+    """
+
+    breaks: str
+    mends: str
+    status: int
+    code: str
+    exit_code: int
 
 
-@asynccontextmanager
-async def open_broken_node(
-    commands: Commands, data: Path, listen: str = "127.0.0.1:0"
-) -> AsyncIterator[Node]:
-    """A node that does everything but take an enrolment's request in."""
-    async with open_node(commands, data, listen) as node:
-        change(data, BREAK)
-        yield node
+# The node knows this failure: its database refuses to write.
+REFUSING: Final = Fault(
+    "CREATE TRIGGER broken BEFORE INSERT ON enrolments BEGIN SELECT RAISE(ABORT, 'broken'); END",
+    "DROP TRIGGER broken",
+    503,
+    "STORE",
+    6,
+)
+# This one it does not: a hash that became text.
+DAMAGED: Final = Fault(
+    "CREATE TRIGGER broken AFTER INSERT ON invites"
+    " BEGIN UPDATE invites SET admit = hex(admit) WHERE id = NEW.id; END",
+    "UPDATE invites SET admit = unhex(admit)",
+    500,
+    "INTERNAL",
+    1,
+)
 
 
 def change(data: Path, statement: str) -> None:
     """Change the node's database under it."""
     with sqlite3.connect(data / "store.db") as store:
+        # SQLite has it from 3.41 on.
+        store.create_function("unhex", 1, bytes.fromhex, deterministic=True)
         store.execute(statement)
     store.close()
 
 
-async def test_an_enrolment_that_the_node_cannot_take_in_fails_and_can_go_on_later(tmp_path: Path) -> None:
+def status_of_enrol(line: str) -> int:
+    """The status of the answer to a request with this invite, read off the wire."""
+    invite, terms = parse_invite(line), current_terms()
+    body = json.dumps(request_body(Pending(invite, terms.version, terms.hash), make_key())).encode()
+    head = f"POST /v1/enrol HTTP/1.1\r\nHost: node\r\nContent-Length: {len(body)}\r\n"
+    head += "Content-Type: application/json\r\nConnection: close\r\n\r\n"
+    with socket.socket(fileno=open_dial(invite.cluster, folder=None).open_api()) as connected:
+        connected.settimeout(10)
+        connected.sendall(head.encode() + body)
+        answer = b"".join(iter(lambda: connected.recv(4096), b""))
+    return int(answer.split(b" ", 2)[1])
+
+
+@pytest.mark.parametrize("fault", [REFUSING, DAMAGED], ids=lambda fault: str(fault.status))
+async def test_an_enrolment_that_the_node_cannot_take_in_fails_and_can_go_on_later(
+    tmp_path: Path, fault: Fault
+) -> None:
     commands = Commands.under(tmp_path)
     agent = tmp_path / "agent"
     terms = str(current_terms().version)
     enrol = ("telerelay-agent", "enrol", "--data", str(agent), "--accept-terms", terms)
-    async with open_broken_node(commands, tmp_path / "node") as node:
+    async with open_node(commands, tmp_path / "node") as node:
+        change(node.data, fault.breaks)
         organisation = await found_organisation(commands, tmp_path / "organisation")
         await organisation.join(await node.admit(organisation.root))
         async with organisation.keeper():
             invite = await organisation.invite("agent", "office PC")
-            with pytest.raises(ProgramError) as failed:
+            assert await asyncio.to_thread(status_of_enrol, invite.line) == fault.status
+            with pytest.raises(ProgramError, match=f"ended with status {fault.exit_code}") as failed:
                 await commands.run(*enrol, said=f"{invite.line}\n")
             (line,) = failed.value.said.splitlines()
-            assert line.startswith("error[STORE]")
+            assert line.startswith(f"error[{fault.code}]")
             assert not (agent / RELAY_FILE).exists()
-            change(node.data, MEND)
+            change(node.data, fault.mends)
             await commands.run(*enrol)
     assert (agent / RELAY_FILE).exists()
 
 
-def test_without_enrolment_there_is_no_demo(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("fault", [REFUSING, DAMAGED], ids=lambda fault: str(fault.status))
+def test_without_enrolment_there_is_no_demo(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, fault: Fault
+) -> None:
+    @asynccontextmanager
+    async def open_broken_node(commands: Commands, data: Path) -> AsyncIterator[Node]:
+        async with open_node(commands, data) as node:
+            change(node.data, fault.breaks)
+            yield node
+
     monkeypatch.setattr(show, "open_node", open_broken_node)
     screen = tmp_path / "screen.png"
     # Where there is no desktop: nobody gets so far as to look for it.
     asked = show.Asked(sessions=1, desktop="127.0.0.1:9", screen=screen)
     with pytest.raises(TelerelayError) as failed:
         run_demo(Console(lang="en"), asked, None, keep=False)
-    assert failed.value.code == "STORE"
+    assert (failed.value.code, failed.value.exit_code) == (fault.code, fault.exit_code)
     assert "telerelay-agent enrol" in failed.value.detail
     assert not screen.exists()

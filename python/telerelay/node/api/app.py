@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 from telerelay import __version__
 from telerelay.node.administration import Administration
 from telerelay.node.api import documents, enrol, operator, org_documents, organisation
-from telerelay.node.api.failures import FAILURES, Contained, register
+from telerelay.node.api.failures import FAILURES, register
 from telerelay.node.standing import Standing
 
 
@@ -26,4 +26,4 @@ def create_app(administration: Administration, standing: Standing, *, for_operat
     routers = [enrol.router, documents.router, organisation.router, org_documents.router]
     for router in [*routers, operator.router] if for_operator else routers:
         app.include_router(router)
-    return Contained(app)
+    return app

@@ -10,7 +10,6 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
-from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from telerelay.node.api.fields import Body, Number
 from telerelay_endpoint.errors import TelerelayError
@@ -82,30 +81,11 @@ def register(app: FastAPI) -> None:
     async def _unknown(_request: Request, error: HTTPException) -> JSONResponse:
         return answer(TelerelayError("REQUEST", error.detail), error.status_code)
 
-
-class Contained:
-    """Whatever breaks inside a request ends that request: logged, answered `INTERNAL`, the node stays."""
-
-    def __init__(self, app: ASGIApp) -> None:
-        self._app = app
-        self._log = structlog.get_logger("api")
-
-    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """One request."""
-        begun = False
-
-        async def watched(message: Message) -> None:
-            nonlocal begun
-            begun = begun or message["type"] == "http.response.start"
-            await send(message)
-
-        try:
-            await self._app(scope, receive, watched)
-        except Exception as error:
-            self._log.exception("a request failed", method=scope.get("method"))
-            if begun:
-                raise
-            await answer(TelerelayError("INTERNAL", type(error).__name__))(scope, receive, send)
+    @app.exception_handler(Exception)
+    async def _broken(request: Request, error: Exception) -> JSONResponse:
+        # Whatever breaks inside a request ends that request, and the node stays.
+        structlog.get_logger("api").error("a request failed", method=request.method, exc_info=error)
+        return answer(TelerelayError("INTERNAL", type(error).__name__))
 
 
 Responses = dict[int | str, dict[str, Any]]
