@@ -1,172 +1,174 @@
 """A node of 1,700 organisations names none of them, and confuses no two (PROTOCOL.md §1.1, §3.4)."""
 
 import asyncio
-import os
+import json
 import re
+import ssl
+import subprocess
 import time
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
-from dataclasses import dataclass, field, replace
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from functools import partial
 
 import pytest
 from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
-from typing_extensions import override
 
 from telerelay.authority.profile import make_root
-from telerelay_core import (
-    AgentOffline,
-    AgentOnline,
-    AgentReady,
-    ApiConnection,
-    Decision,
-    Node,
-    RouteAsked,
-    Stopped,
-)
-from telerelay_endpoint.certificates import encode_certificate, organisation_id, parse_chain
+from telerelay_core import SessionOpened
+from telerelay_endpoint.certificates import Role, encode_certificate, format_chain, organisation_id
 from telerelay_endpoint.keys import make_key
-from tests.kit.hostile.certified import Certified, Cluster, Office
-from tests.kit.hostile.endpoints import Told, online, running_agent, running_client
+from tests.kit.meeting import agent_of, client_of
+from tests.kit.node import TELERELAY, NodeProcess
+from tests.kit.outer_leg import OuterLeg
+from tests.kit.tenant import Files, Tenant
 
 ORGANISATIONS = 1_700
 OF_ONE_NAME = 200
-# What `Office` calls its organisations.
+# What a tenant's organisation calls itself.
 ONE_NAME = "Kitamachi"
-NOWHERE = "127.0.0.1:9"
+OTHER_NAME = "Town {:04}"
+# The operator's connections at a time.
+OPERATORS = 16
 CERTIFICATE_AUTHORITIES, SIGNATURE_ALGORITHMS = 47, 13
+pytestmark = pytest.mark.timeout(120)
 
 
-class RunningNode(Told):
-    """A node that grants nothing, but tells apart who asks."""
-
-    def __init__(self, handle: Node) -> None:
-        super().__init__(handle)
-        self.handle = handle
-
-    @override
-    def heard(self, event: object) -> None:
-        super().heard(event)
-        if isinstance(event, RouteAsked):
-            self.handle.decide(event.ticket, Decision.deny("DENIED"))
-        if isinstance(event, ApiConnection):
-            os.close(event.fd)
-
-
-@dataclass
+@dataclass(frozen=True)
 class Town:
-    """A node with its cluster, and the organisations of which the test has the keys: all of one name."""
+    """A running node and the roots that it admitted; the keys of some: two of one name, one of another."""
 
-    folder: Path
-    cluster: Cluster
-    offices: list[Office]
-    roots: list[bytes]
-    address: str = ""
-    told: RunningNode = field(init=False)
+    node: NodeProcess
+    roots: Sequence[x509.Certificate]
+    tenants: Sequence[Tenant]
 
-    @property
-    def dial(self) -> dict[str, Any]:
-        return {"nodes": [("first", [self.address])], "pins": list(self.cluster.pins)}
+    def files(self, leaf: Tenant, issuer: Tenant) -> Files:
+        """An agent's key and certificate, below the issuer of its own organisation or of another one."""
+        own = leaf.files(self.node.folder, Role.AGENT)
+        chain = own.chain.with_name(f"{leaf.id.hex()[:16]}-below-{issuer.id.hex()[:16]}.pem")
+        chain.write_bytes(format_chain([leaf.chain(Role.AGENT)[0], issuer.issuer.certificate]))
+        return Files(chain, own.key)
 
 
 @pytest.fixture(scope="module")
-def minted(tmp_path_factory: pytest.TempPathFactory) -> Town:
-    """Seventeen hundred roots, made once."""
-    folder, now = tmp_path_factory.mktemp("town"), int(time.time())
-    offices = [Office(folder / "a"), Office(folder / "b"), Office(folder / "c")]
-    shared = OF_ONE_NAME - len(offices)
-    names = [ONE_NAME] * shared + [f"Town {number:04}" for number in range(ORGANISATIONS - OF_ONE_NAME)]
-    roots = [encode_certificate(make_root(make_key(), name, now)) for name in names]
-    roots += [office.root for office in offices]
-    assert len(set(roots)) == ORGANISATIONS
-    return Town(folder, Cluster(folder), offices, roots)
+def town(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Town]:
+    """Everybody is admitted: the first by the command, the rest as the command does it."""
+    now = int(time.time())
+    tenants = [Tenant(now), Tenant(now), Tenant(now, OTHER_NAME.format(0))]
+    names = [ONE_NAME] * (OF_ONE_NAME - 2)
+    names += [OTHER_NAME.format(number) for number in range(1, ORGANISATIONS - OF_ONE_NAME)]
+    others = [make_root(make_key(), name, now) for name in names]
+    roots = [tenants[0].root, tenants[1].root, *others, tenants[2].root]
+    with NodeProcess(tmp_path_factory.mktemp("town")) as node:
+        _admit_by_command(node, roots[0])
+        with ThreadPoolExecutor(OPERATORS) as operators:
+            list(operators.map(partial(_admit, node), [roots[at::OPERATORS] for at in range(OPERATORS)]))
+        for tenant in tenants:
+            node.admit(tenant)  # once more, for the line that its administrator gets
+            node.publish(tenant)
+        yield Town(node, roots, tenants)
 
 
-@asynccontextmanager
-async def open_town(town: Town) -> AsyncIterator[Town]:
-    own = town.cluster.node()
-    node = Node(name="first", listeners=[("127.0.0.1:0", "both")], chain=own.chain, key=own.key)
-    node.set_snapshot(organisations=[(root, False) for root in town.roots], revoked=[], nodes_version=0)
-    town.told = RunningNode(node)
-    (town.address,) = node.start()
-    try:
-        yield town
-    finally:
-        node.stop(0)
-        await town.told.wait(Stopped)
-        town.told.close()
+def _admit_by_command(node: NodeProcess, root: x509.Certificate) -> None:
+    file = node.folder / "root.pem"
+    file.write_bytes(root.public_bytes(Encoding.PEM))
+    command = (TELERELAY, "node", "admit", str(file), "--data", str(node.data), "--json")
+    said = json.loads(subprocess.run(command, capture_output=True, timeout=30, check=True).stdout)
+    assert (said["organisation"], said["new"]) == (organisation_id(root).hex(), True)
+
+
+def _admit(node: NodeProcess, roots: Sequence[x509.Certificate]) -> None:
+    with node.control() as control:
+        for root in roots:
+            organisation, _, _ = control.admit(root.public_bytes(Encoding.PEM))
+            assert organisation == organisation_id(root)
 
 
 # ---------------------------------------------------------------- who comes in
 
 
-async def test_devices_of_every_organisation_come_in_as_their_own(minted: Town) -> None:
-    async with open_town(minted) as town:
-        for number, office in enumerate(town.offices, start=1):
-            own, client = office.agent(), office.client()
-            async with running_agent(own, office.root, town.dial, NOWHERE) as agent:
-                await online(agent)
-                ready = await town.told.wait(AgentReady, number)
-                assert (ready.organisation, ready.device) == (office.keys.organisation, own.id)
-            async with running_client(client, office.root, town.dial, own.computer) as asking:
-                assert await asking.code() == "DENIED"
-                asked = await town.told.wait(RouteAsked, number)
-                assert (asked.organisation, asked.client) == (office.keys.organisation, client.id)
+async def test_members_of_each_organisation_meet_their_own(town: Town) -> None:
+    await _assert_all_meet(town)
 
 
-async def test_an_organisation_of_an_admitted_ones_name_stays_out(minted: Town) -> None:
-    stranger = Office(minted.folder / "stranger")
-    async with open_town(minted) as town:
-        await _assert_refused(town, stranger.agent(), stranger)
+async def test_after_a_restart_everybody_is_still_there(town: Town) -> None:
+    assert await asyncio.to_thread(town.node.stop) == 0
+    await asyncio.to_thread(town.node.start)
+    with town.node.control() as control:
+        admitted = control.organisations()
+    assert {row.organisation for row in admitted} == {organisation_id(root) for root in town.roots}
+    assert len(admitted) == ORGANISATIONS
+    assert [row.name for row in admitted].count(ONE_NAME) == OF_ONE_NAME
+    await _assert_all_meet(town)
+    await _assert_leaves_are_confused_with_none(town)
 
 
-async def test_leaves_that_were_swapped_between_two_of_one_name_stay_out(minted: Town) -> None:
-    first, second = minted.offices[:2]
-    async with open_town(minted) as town:
-        for office, other in ((first, second), (second, first)):
-            mine, theirs = office.agent(), other.agent()
-            leaf, issuer = parse_chain(mine.chain.read_bytes())[0], parse_chain(theirs.chain.read_bytes())[1]
-            swapped = mine.chain.with_name("swapped.pem")
-            swapped.write_bytes(b"".join(item.public_bytes(Encoding.PEM) for item in (leaf, issuer)))
-            await _assert_refused(town, replace(mine, chain=swapped), other)
+async def _assert_all_meet(town: Town) -> None:
+    for tenant in town.tenants:
+        async with agent_of(town.node, tenant), client_of(town.node, tenant) as client:
+            opened = await client.wait(SessionOpened)
+        start = await asyncio.to_thread(town.node.record, kind="START", attempt=opened.attempt)
+        assert start["organisation"] == tenant.id.hex()
 
 
-async def _assert_refused(town: Town, own: Certified, office: Office) -> None:
-    async with running_agent(own, office.root, town.dial, NOWHERE) as agent:
-        assert (await agent.wait(AgentOffline)).code == "CERTIFICATE"
-        assert not agent.of(AgentOnline)
-    assert own.id not in [ready.device for ready in town.told.of(AgentReady)]
+# ---------------------------------------------------------------- who stays out
+
+
+async def test_leaves_that_were_swapped_between_two_of_one_name_stay_out(town: Town) -> None:
+    await _assert_leaves_are_confused_with_none(town)
+
+
+async def _assert_leaves_are_confused_with_none(town: Town) -> None:
+    first, second = town.tenants[:2]
+    assert first.root.subject == second.root.subject
+    for tenant in (first, second):
+        leg = await OuterLeg.dial(town.node.address, town.files(tenant, tenant))
+        assert (await leg.hello("agent")).name == "WELCOME"
+        leg.close()
+    for leaf, issuer in ((first, second), (second, first)):
+        # The issuer's organisation is here, and its issuer never signed this leaf.
+        assert await _alert(town, town.files(leaf, issuer)) == "SSLV3_ALERT_CERTIFICATE_UNKNOWN"
+
+
+async def test_an_organisation_of_an_admitted_ones_name_stays_out(town: Town) -> None:
+    stranger = Tenant(town.tenants[0].now)
+    assert stranger.root.subject == town.tenants[0].root.subject
+    assert await _alert(town, town.files(stranger, stranger)) == "TLSV1_ALERT_UNKNOWN_CA"
+
+
+async def _alert(town: Town, files: Files) -> str:
+    """The TLS alert that answers this certificate."""
+    with pytest.raises(ssl.SSLError) as refused:
+        # In TLS 1.3 a client is through with its handshake before its certificate is judged.
+        await (await OuterLeg.dial(town.node.address, files)).hello("agent")
+    return refused.value.reason
 
 
 # ---------------------------------------------------------------- what a stranger reads
 
 
 @pytest.mark.parametrize("language", ["telerelay/1", "http/1.1"])
-async def test_what_the_node_says_names_no_tenant(minted: Town, language: str) -> None:
-    async with open_town(minted) as town:
-        spoken = await _ask_openssl(town, language)
+async def test_what_the_node_says_names_no_tenant(town: Town, language: str) -> None:
+    spoken = await _ask_openssl(town, language)
     request = _extensions_of_request(spoken["CertificateRequest"])
     assert SIGNATURE_ALGORITHMS in request
     assert CERTIFICATE_AUTHORITIES not in request
     flight = b"".join(spoken.values())
     # Its own chain is there to read, so a tenant's name would be too.
-    assert encode_certificate(town.cluster.authority.certificate) in flight
+    (authority,) = x509.load_pem_x509_certificates((town.node.data / "cluster" / "ca.pem").read_bytes())
+    assert encode_certificate(authority) in flight
     assert ONE_NAME.encode() not in flight
     assert b"Town " not in flight
     for root in town.roots:
-        assert root[-64:] not in flight
-        assert organisation_id(x509.load_der_x509_certificate(root)) not in flight
+        assert encode_certificate(root)[-64:] not in flight
+        assert organisation_id(root) not in flight
 
 
-async def test_the_flight_does_not_depend_on_who_came_before(minted: Town) -> None:
-    async with open_town(minted) as town:
-        first = await _ask_openssl(town, "telerelay/1")
-        office = town.offices[0]
-        async with running_agent(office.agent(), office.root, town.dial, NOWHERE) as agent:
-            await online(agent)
-            second = await _ask_openssl(town, "telerelay/1")
+async def test_the_flight_does_not_depend_on_who_came_before(town: Town) -> None:
+    first = await _ask_openssl(town, "telerelay/1")
+    async with agent_of(town.node, town.tenants[0]):
+        second = await _ask_openssl(town, "telerelay/1")
     for name in ("EncryptedExtensions", "CertificateRequest", "Certificate"):
         assert first[name] == second[name]
 
@@ -174,7 +176,7 @@ async def test_the_flight_does_not_depend_on_who_came_before(minted: Town) -> No
 async def _ask_openssl(town: Town, language: str) -> dict[str, bytes]:
     """The node's handshake messages by their names, as OpenSSL deciphers them for a stranger."""
     program = await asyncio.create_subprocess_exec(
-        *["openssl", "s_client", "-connect", town.address, "-servername", "first", "-alpn", language],
+        *["openssl", "s_client", "-connect", town.node.address, "-servername", "relay-1", "-alpn", language],
         *["-tls1_3", "-msg"],
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
