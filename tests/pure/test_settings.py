@@ -64,8 +64,9 @@ def test_without_anything_it_listens_everywhere() -> None:
 @pytest.mark.parametrize(
     ("text", "told"),
     [
-        ('name = "Relay"', ":1:8: name: a node name has a–z"),
-        ('name = "-a"', ":1:8: name: a node name has a–z"),
+        ('name = "Relay"', ":1:8: name: a node name is 1 to 63 of a–z"),
+        ('name = "-a"', ":1:8: name: a node name is 1 to 63 of a–z"),
+        ('name = "42"', ":1:8: name: a node name is 1 to 63 of a–z"),
         ('listen = ["localhost:8443"]', ":1:10: listen: 'localhost' does not"),
         ('listen = ["::1:8443"]', ":1:10: listen: an IPv6 address stands in brackets"),
         ('listen = ["127.0.0.1"]', "HOST:PORT"),

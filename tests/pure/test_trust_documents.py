@@ -390,7 +390,7 @@ def test_node_list() -> None:
     node = CLUSTER.certify_node(CLUSTER.key.public_key(), "tokyo-1", NOW)[0]
     leaf = replace(CLUSTER.signer, certificate=node)
     refused(lambda: verify(NODES, leaf), "DOCUMENT", "not signed by the key above it|may not sign others")
-    for bad in ("", "-a", "a-", "A", "a.b", "a" * 64):
+    for bad in ("", "-a", "a-", "A", "a.b", "42", "0x2a", "a" * 64):
         nodes = replace(NODES, nodes=(ListedNode(NodeAddress(bad, ("192.0.2.1:1",)), "p"),))
         refused(lambda nodes=nodes: verify(nodes, CLUSTER.signer), "DOCUMENT", "node name")  # type: ignore[misc]
 

@@ -92,6 +92,7 @@ def test_damage_is_named() -> None:
         ({1: [bytes(32)]}, "pins must be a list"),
         ({2: []}, "nodes must be a list"),
         ({2: [["UPPER", ["192.0.2.1:1"]]]}, "a node name"),
+        ({2: [["42", ["192.0.2.1:1"]]]}, "a node name"),
         ({2: [["a", []]]}, "addresses must be a list"),
         ({4: 2}, "kind must be a number from 0 to 1"),
         ({4: 1}, "an agent's invite names a computer"),

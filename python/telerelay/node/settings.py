@@ -16,8 +16,8 @@ from telerelay_endpoint.log_lines import Level
 from telerelay_endpoint.payloads import (
     ADDRESS_SIZE,
     ADDRESSES_MAXIMUM,
-    NODE_NAME_CHARACTERS,
     NODE_NAME_MAXIMUM,
+    is_node_name,
 )
 from telerelay_endpoint.settings import DEFAULT, Loaded, Program
 
@@ -29,17 +29,18 @@ Side: TypeAlias = Literal["inside", "outside", "both"]
 
 
 class NodeName(str):
-    """A node's name: one DNS label (PROTOCOL.md §2)."""
+    """A node's name: one DNS label (PROTOCOL.md §2.4)."""
 
     __slots__ = ()
 
     @override
     def __new__(cls, name: str) -> Self:
         """Raises ValueError."""
-        if not 0 < len(name) <= NODE_NAME_MAXIMUM:
-            raise ValueError(f"a node name has 1 to {NODE_NAME_MAXIMUM} characters")
-        if not NODE_NAME_CHARACTERS.issuperset(name) or name.startswith("-") or name.endswith("-"):
-            raise ValueError("a node name has a–z, 0–9 and inner hyphens only")
+        if not is_node_name(name):
+            raise ValueError(
+                f"a node name is 1 to {NODE_NAME_MAXIMUM} of a–z, 0–9 and hyphens,"
+                " with a letter first and no hyphen last"
+            )
         return super().__new__(cls, name)
 
 

@@ -97,7 +97,7 @@ def _boolean(value: Any) -> bool:
     return bool(value)
 
 
-NAME = text(1, 63, "[a-z0-9]([a-z0-9-]*[a-z0-9])?")
+NAME = text(1, 63, "[a-z]([a-z0-9-]*[a-z0-9])?")
 NODE = group(name=NAME, addresses=listed(text(3, 72), 1, 8))
 KINDS = {
     "address": text(1, 72),

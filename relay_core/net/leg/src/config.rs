@@ -120,9 +120,10 @@ impl OuterConfigs {
     }
 }
 
-/// The SNI of a node. `None` for a name of digits only, which TLS takes for a piece of an address.
-pub(crate) fn server_name(node: &NodeName) -> Option<ServerName<'static>> {
-    ServerName::try_from(node.as_str().to_owned()).ok()
+/// The SNI of a node.
+pub(crate) fn server_name(node: &NodeName) -> ServerName<'static> {
+    ServerName::try_from(node.as_str().to_owned())
+        .unwrap_or_else(|_| unreachable!("a node name is a DNS label that is no number"))
 }
 
 /// Inner TLS of a client that asked for `computer`; `root` is its organisation's (PROTOCOL.md §7).

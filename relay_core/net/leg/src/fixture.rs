@@ -46,7 +46,7 @@ impl Fixture {
             Some(&credentials(endpoint)),
             Language::Telerelay,
         );
-        let name = server_name(&node_name()).unwrap();
+        let name = server_name(&node_name());
         let endpoint = Tls::client(configs.unwrap().hybrid, name).unwrap();
         let node = Tls::server(self.configs.of(Language::Telerelay)).unwrap();
         (endpoint, node)

@@ -1,5 +1,6 @@
 """What the four documents say, as values and as deterministic CBOR (PROTOCOL.md §9, frames.cddl)."""
 
+import re
 from dataclasses import dataclass
 from typing import Any, Self
 
@@ -26,7 +27,7 @@ NODES_MAXIMUM = 64
 ADDRESSES_MAXIMUM = 8
 ADDRESS_SIZE = range(3, 73)
 NODE_NAME_MAXIMUM = 63
-NODE_NAME_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyz0123456789-")
+_NODE_NAME = re.compile("[a-z](?:[a-z0-9-]*[a-z0-9])?")
 SERVICES = ("rfb", "rdp")
 COMPUTER_SIZE = 10
 DEVICE_SIZE = 32
@@ -215,12 +216,17 @@ def node_fields(node: NodeAddress) -> list[Any]:
     return [node.name, list(node.addresses)]
 
 
+def is_node_name(name: str) -> bool:
+    """Whether this can be a node's name, and so an SNI (PROTOCOL.md §2.4)."""
+    return len(name) <= NODE_NAME_MAXIMUM and _NODE_NAME.fullmatch(name) is not None
+
+
 def read_node(value: Any) -> NodeAddress:
     """`node` of frames.cddl. Raises FormRefusedError."""
     name, addresses = array(value, range(2, 3), "node")
     name = text(name, range(1, NODE_NAME_MAXIMUM + 1), "node name")
-    if not NODE_NAME_CHARACTERS.issuperset(name) or name.startswith("-") or name.endswith("-"):
-        raise FormRefusedError("a node name has other characters than a–z, 0–9 and inner hyphens")
+    if not is_node_name(name):
+        raise FormRefusedError("a node name is no DNS label that begins with a letter")
     found = array(addresses, range(1, ADDRESSES_MAXIMUM + 1), "addresses")
     return NodeAddress(name, tuple(text(address, ADDRESS_SIZE, "address") for address in found))
 

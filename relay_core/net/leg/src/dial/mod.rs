@@ -46,12 +46,6 @@ pub enum DialError {
         /// What TLS says.
         source: TlsError,
     },
-    /// The node's name consists of digits only and cannot be sent as SNI.
-    #[error("{node}: not a name that TLS can carry")]
-    Name {
-        /// The node.
-        node: NodeName,
-    },
     /// There was no address to dial.
     #[error("no address of a node is known")]
     NoAddress,
@@ -63,7 +57,6 @@ impl DialError {
         match self {
             Self::Unreachable { .. } | Self::Late { .. } | Self::NoAddress => Code::Unreachable,
             Self::Tls { source, .. } => source.code(),
-            Self::Name { .. } => Code::Usage,
         }
     }
 }

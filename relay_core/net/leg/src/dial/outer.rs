@@ -21,8 +21,6 @@ const SILENCE: Duration = Duration::from_secs(3);
 pub(super) enum Fall {
     /// Not one byte came back to the ClientHello.
     Silent,
-    /// The node's name cannot be sent.
-    Name(NodeName),
     /// The stream below broke in the middle.
     Stream(io::Error),
     /// TLS did not come to its end.
@@ -34,7 +32,6 @@ impl Fall {
         let address = address.clone();
         match self {
             Self::Silent => DialError::Late { address },
-            Self::Name(node) => DialError::Name { node },
             Self::Stream(source) => DialError::Unreachable { address, source },
             Self::Tls(source) => DialError::Tls { address, source },
         }
@@ -47,8 +44,7 @@ pub(super) async fn climb<S: AsyncRead + AsyncWrite + Unpin>(
     node: &NodeName,
     config: &Arc<ClientConfig>,
 ) -> Result<(S, Tls), Fall> {
-    let name = server_name(node).ok_or_else(|| Fall::Name(node.clone()))?;
-    let mut tls = Tls::client(config.clone(), name).map_err(Fall::Tls)?;
+    let mut tls = Tls::client(config.clone(), server_name(node)).map_err(Fall::Tls)?;
     match timeout(SILENCE, handshake::begin(&mut stream, &mut tls)).await {
         Ok(Ok(())) => {}
         // However it ended: nothing had come back.

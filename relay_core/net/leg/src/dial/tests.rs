@@ -2,14 +2,14 @@
 use rustls::NamedGroup;
 use telerelay_mint::Organisation;
 use telerelay_wire::Code;
-use telerelay_wire::ids::{Address, NodeAddress};
+use telerelay_wire::ids::{Address, NodeAddress, NodeName};
 use telerelay_wire::limits::DIAL_ADDRESS;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
 
 use super::{DialError, Dialer};
 use crate::accept::{AcceptError, Accepted, accept};
-use crate::config::Language;
+use crate::config::{Language, server_name};
 use crate::fixture::{COMPUTER, Fixture, credentials, node_name};
 use crate::socket::listen;
 use crate::trust::{Certified, Refusal};
@@ -202,4 +202,26 @@ async fn an_address_where_nobody_answers_costs_five_seconds() {
     assert!(matches!(error, DialError::Late { .. }), "{error}");
     assert_eq!(began.elapsed().as_secs(), DIAL_ADDRESS.as_secs());
     assert_eq!(dialer.dials_without_hybrid(), 1);
+}
+
+#[test]
+fn every_node_name_can_be_an_sni() {
+    // Letters that hexadecimal numbers have and do not have, digits, the hyphen: every label of up to four of them.
+    let alphabet = ["a", "f", "x", "z", "0", "9", "-"];
+    let mut labels = vec![String::new()];
+    let mut names = 0;
+    for _ in 0..4 {
+        labels = labels
+            .iter()
+            .flat_map(|label| alphabet.map(|next| format!("{label}{next}")))
+            .collect();
+        for name in labels
+            .iter()
+            .filter_map(|label| label.parse::<NodeName>().ok())
+        {
+            assert_eq!(server_name(&name).to_str(), name.as_str());
+            names += 1;
+        }
+    }
+    assert!(names > 1_000);
 }

@@ -159,7 +159,7 @@ fn handshake_messages_may_span_records() {
     let mut config = (*configs.unwrap().hybrid).clone();
     // A Certificate message of ours has a kilobyte.
     config.max_fragment_size = Some(64);
-    let name = server_name(&node_name()).unwrap();
+    let name = server_name(&node_name());
     for step in [1, usize::MAX] {
         let mut pair = Pair {
             agent: Tls::client(config.clone().into(), name.clone()).unwrap(),
@@ -178,7 +178,7 @@ fn with_key_updates() -> (rustls::ClientConnection, Tls) {
     let fixture = Fixture::new();
     let credentials = credentials(&fixture.organisation.agent(COMPUTER));
     let configs = OuterConfigs::new(fixture.pins(), Some(&credentials), Language::Telerelay);
-    let name = server_name(&node_name()).unwrap();
+    let name = server_name(&node_name());
     let mut agent = rustls::ClientConnection::new(configs.unwrap().hybrid, name).unwrap();
     let mut node = Tls::server(fixture.configs.of(Language::Telerelay)).unwrap();
     while agent.is_handshaking() || node.is_handshaking() {

@@ -14,13 +14,15 @@ pub type Address = Text<3, 72>;
 /// Where the node saw a client dial from; for the audit and for rules, not for dialling.
 pub type ClientAddress = Text<1, 72>;
 
-/// One DNS label: 1 to 63 of `a–z 0–9 -`, not beginning or ending with a hyphen, so that it can be the SNI.
+/// One DNS label: 1 to 63 of `a–z 0–9 -`, beginning with a letter and not ending with a hyphen, so that it can be the SNI.
 #[derive(Clone, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct NodeName(Box<str>);
 
 /// A text that is no node name.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("a node name is 1 to 63 of a-z, 0-9 and hyphens, which stand neither first nor last")]
+#[error(
+    "a node name is 1 to 63 of a-z, 0-9 and hyphens; it begins with a letter and does not end with a hyphen"
+)]
 pub struct InvalidNodeName;
 
 impl NodeName {
@@ -39,7 +41,8 @@ impl FromStr for NodeName {
             .all(|byte| matches!(byte, b'a'..=b'z' | b'0'..=b'9' | b'-'));
         if (1..=63).contains(&text.len())
             && letters
-            && !text.starts_with('-')
+            // A label that reads as a number is no SNI.
+            && text.starts_with(|first: char| first.is_ascii_lowercase())
             && !text.ends_with('-')
         {
             Ok(Self(text.into()))
@@ -126,13 +129,16 @@ mod tests {
 
     #[test]
     fn a_node_name_is_one_dns_label() {
-        for name in ["a", "node-1", "0", &"x".repeat(63)] {
+        for name in ["a", "node-1", "x0", &"x".repeat(63)] {
             assert_eq!(
                 name.parse::<NodeName>().map(|name| name.to_string()),
                 Ok(name.to_owned())
             );
         }
-        for name in ["", "-a", "a-", "Node", "a.b", "a_b", "ä", &"x".repeat(64)] {
+        let long = "x".repeat(64);
+        for name in [
+            "", "-a", "a-", "Node", "a.b", "a_b", "ä", "0", "42", "0x2a", "1a", &long,
+        ] {
             assert_eq!(name.parse::<NodeName>(), Err(InvalidNodeName), "{name}");
         }
     }

@@ -312,7 +312,7 @@ fn features() -> impl Strategy<Value = outer::Features> {
 }
 
 fn name() -> impl Strategy<Value = NodeName> {
-    "[a-z0-9]([a-z0-9-]{0,61}[a-z0-9])?".prop_map(|name| name.parse().expect("a label"))
+    "[a-z]([a-z0-9-]{0,61}[a-z0-9])?".prop_map(|name| name.parse().expect("a label"))
 }
 
 fn node() -> impl Strategy<Value = NodeAddress> {
