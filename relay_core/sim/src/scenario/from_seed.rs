@@ -35,6 +35,7 @@ impl Scenario {
         if dice.percent(25) {
             faults.extend(race(&mut agents, &mut clients[0], dice));
         }
+        faults.extend(contest(&agents, dice));
         Self {
             seed,
             network: network(is_stormy, dice),
@@ -71,6 +72,15 @@ fn agents(dice: &mut Dice) -> Vec<AgentPlan> {
         agents.push(clone);
     }
     agents
+}
+
+/// A ready connection falls silent just before a clone comes: the old agent's, more often than not.
+fn contest(agents: &[AgentPlan], dice: &mut Dice) -> Option<(Duration, Fault)> {
+    let (clone, others) = agents.split_last()?;
+    let is_clone = others.iter().any(|other| other.device == clone.device);
+    let before = ms(dice.between(1, 1_000));
+    let at = clone.starts.saturating_sub(before);
+    (is_clone && dice.percent(50)).then_some((at, Fault::Break(Target::Ready, Break::Hole)))
 }
 
 fn agent(device: u8, dice: &mut Dice) -> AgentPlan {
