@@ -1,4 +1,4 @@
-"""Entry point of the command `telerelay-agent`: enrol, run, status, config."""
+"""Entry point of the command `telerelay-agent`: enrol, run, status, doctor, config."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -105,7 +105,7 @@ def run(
     ] = _DEFAULTS.desktop,
     data: DataOption = None,
     log_level: Annotated[Level, typer.Option(help=_DESCRIPTIONS["log_level"])] = _DEFAULTS.log_level,
-    json: Annotated[bool, typer.Option("--json", help="Log in JSON, one object a line.")] = False,
+    json: Annotated[bool, typer.Option("--json", help="Log in JSON at a terminal too.")] = False,
     lang: LangOption = None,
 ) -> None:
     """Wait at the relay for granted clients and show them the desktop, until SIGTERM or Ctrl-C.
@@ -124,7 +124,7 @@ def run(
 
     served = parse_desktop(desktop)
     _tell_limits(Console(lang=lang))
-    log_to_stderr(json=json, level=log_level)
+    log_to_stderr(json=json or None, level=log_level)
     run_agent(data or places.data_folder(PROGRAM.name), served, structlog.get_logger("agent"))
 
 
@@ -141,6 +141,24 @@ def status(data: DataOption = None, json: JsonOption = False, lang: LangOption =
     from telerelay_agent.report import show_status
 
     show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name))
+
+
+@app.command()
+def doctor(context: typer.Context, json: JsonOption = False, lang: LangOption = None) -> None:
+    """Check whether this PC can be reached: settings, disk, clock, desktop, enrolment, relay.
+
+    Each line says what was found and, where it is not well, what mends it. Exit 9 when something fails.
+
+    Examples:
+
+      telerelay-agent doctor
+
+      telerelay-agent doctor --json
+    """
+    from telerelay_agent.doctor import check_agent
+    from telerelay_endpoint.doctor.findings import examine
+
+    examine(Console(json=json, lang=lang), check_agent(context.obj), name="agent-doctor")
 
 
 def _tell_limits(to: Console) -> None:

@@ -1,4 +1,4 @@
-"""Entry point of the command `telerelay-client`: enrol, connect, status, config."""
+"""Entry point of the command `telerelay-client`: enrol, connect, status, doctor, config."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -146,7 +146,7 @@ def connect(
     from telerelay_endpoint.log_lines import log_to_stderr
 
     to = Console(json=json, lang=lang)
-    log_to_stderr(json=json, level=log_level)
+    log_to_stderr(json=json or None, level=log_level)
     named = None if computer is None else read_computer(computer)
     credentials = load_credentials(data or places.data_folder(PROGRAM.name), int(time.time()))
     viewer = None if no_viewer else find_viewer(over_unix=socket is not None)
@@ -168,3 +168,21 @@ def status(data: DataOption = None, json: JsonOption = False, lang: LangOption =
     from telerelay_client.report import show_status
 
     show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name))
+
+
+@app.command()
+def doctor(context: typer.Context, json: JsonOption = False, lang: LangOption = None) -> None:
+    """Check whether this PC can connect: settings, disk, clock, viewer, enrolment, relay.
+
+    Each line says what was found and, where it is not well, what mends it. Exit 9 when something fails.
+
+    Examples:
+
+      telerelay-client doctor
+
+      telerelay-client doctor --json
+    """
+    from telerelay_client.doctor import check_client
+    from telerelay_endpoint.doctor.findings import examine
+
+    examine(Console(json=json, lang=lang), check_client(context.obj), name="client-doctor")

@@ -19,6 +19,8 @@ programs=(
     ip:iproute2
     setpriv:util-linux
     strace:strace
+    faketime:faketime
+    systemd-analyze:systemd
     fc-match:fontconfig
 )
 files=(

@@ -122,6 +122,10 @@ class NodeApi:
             for item in each(read_json(self.get("/v1/computers")))
         ]
 
+    def server_time(self) -> int:
+        """The node's clock, Unix seconds: every refusal tells it (§11), and there is nothing at this path."""
+        return Fields(read_json(self._client.get("/"))).number("server_time")
+
     @tenacity.retry(
         retry=tenacity.retry_if_exception_type(ConnectionLostError),
         stop=tenacity.stop_after_attempt(_TRIES),
