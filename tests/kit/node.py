@@ -162,7 +162,7 @@ class NodeProcess:
             return control.statistics()
 
     def records(self) -> list[dict[str, Any]]:
-        """Every audit record there is by now, in order: those in SQL, then those still in the spool."""
+        """Every audit record there is by now, in order, from SQL and spool. Checkpoints tell of nobody."""
         with sqlite3.connect(f"file:{self.data}/store.db?mode=ro", uri=True) as store:
             rows = [bytes(row[0]) for row in store.execute("SELECT record FROM audit_records ORDER BY seq")]
         spooled = [
@@ -171,7 +171,7 @@ class NodeProcess:
             for line in file.read_bytes().splitlines()
         ]
         found = {json.loads(line)["seq"]: json.loads(line) for line in [*rows, *spooled]}
-        return [found[seq] for seq in sorted(found)]
+        return [found[seq] for seq in sorted(found) if found[seq]["kind"] != "CHECKPOINT"]
 
     def record(self, timeout_s: float = 10, **wanted: object) -> dict[str, Any]:
         """The first audit record with these fields, waited for."""

@@ -7,10 +7,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telerelay.audit import records
+from telerelay.audit.chain import Head
 from telerelay.audit.records import RECORD_MAXIMUM, Record
 
 ATTEMPT, COMPUTER = "7KQ2-M9XB", "ABCD-EFGH-JKMN-PQRS-T"
 TIME_MS = 1_800_000_000_007
+HEAD = Head("n1", 4, b"\x02" * 32)
+SALT = b"\x03" * 16
 
 
 def _start(**changed: Any) -> Record:
@@ -30,21 +33,25 @@ def _start(**changed: Any) -> Record:
 
 def test_a_record_has_sorted_keys_and_no_spaces() -> None:
     record = records.admit(organisation=b"\x01" * 32, action="admitted", reason="")
-    assert record.encode("n1", 5, TIME_MS) == (
+    assert record.encode(HEAD, TIME_MS, SALT) == (
         b'{"action":"admitted","kind":"ADMIT","node":"n1","organisation":"' + b"01" * 32 + b'",'
-        b'"reason":"","seq":5,"time":"2027-01-15T08:00:00.007Z"}\n'
+        b'"prev":"'
+        + b"02" * 32
+        + b'","reason":"","salt":"'
+        + b"03" * 16
+        + b'","seq":5,'
+        b'"time":"2027-01-15T08:00:00.007Z"}\n'
     )
 
 
 def test_japanese_stays_readable() -> None:
-    assert "北町".encode() in records.admit(organisation=bytes(32), action="suspended", reason="北町").encode(
-        "n1", 1, TIME_MS
-    )
+    record = records.admit(organisation=bytes(32), action="suspended", reason="北町")
+    assert "北町".encode() in record.encode(HEAD, TIME_MS, SALT)
 
 
 @given(st.text(max_size=100))
 def test_no_text_of_a_peer_breaks_the_line_or_hides_in_it(program: str) -> None:
-    encoded = _start(program=program).encode("n1", 1, TIME_MS)
+    encoded = _start(program=program).encode(HEAD, TIME_MS, SALT)
     text = encoded.decode()
     assert text.endswith("\n")
     assert text[:-1].isprintable()
@@ -80,6 +87,6 @@ def test_no_record_passes_four_kib() -> None:
         ),
         records.admit(organisation=bytes(32), action="suspended", reason=worst),
     ]
-    sizes = [len(record.encode("n" * 63, 2**63, TIME_MS)) for record in largest]
+    sizes = [len(record.encode(Head("n" * 63, 2**63, bytes(32)), TIME_MS, SALT)) for record in largest]
     assert max(sizes) <= RECORD_MAXIMUM
     assert max(sizes) > 2_000

@@ -13,6 +13,7 @@ import pytest_asyncio
 from sqlalchemy import select
 
 from telerelay.audit import records
+from telerelay.audit.chain import Head
 from telerelay.audit.moving import Mover
 from telerelay.audit.records import Record
 from telerelay.audit.spool import GROUP_ROWS, GROUP_S, Spool
@@ -20,6 +21,7 @@ from telerelay.audit.spool_files import file_name
 from telerelay.store.engine import Store
 from telerelay.store.tables import AuditRecord, OpenAttempt
 from telerelay_endpoint.errors import TelerelayError
+from tests.kit.audit import office
 from tests.kit.condition import eventually
 
 NODE = "n1"
@@ -40,8 +42,9 @@ async def open_spool(tmp_path: Path) -> AsyncIterator[OpenSpool]:
     opened: list[Spool] = []
     (tmp_path / "audit").mkdir()
 
-    def open_one(next_seq: int = 1, **settings: Any) -> Spool:
-        opened.append(Spool(tmp_path / "audit", NODE, next_seq, **settings))
+    def open_one(head: Head | None = None, **settings: Any) -> Spool:
+        notary = office(NODE).notary(tmp_path)
+        opened.append(Spool(tmp_path / "audit", head or Head.of_nothing(NODE), notary, **settings))
         return opened[-1]
 
     yield open_one
@@ -103,7 +106,7 @@ async def _rows(store: Store) -> list[AuditRecord]:
 async def test_a_record_is_in_the_file_when_it_counts_as_durable(
     open_spool: OpenSpool, tmp_path: Path
 ) -> None:
-    spool = open_spool(next_seq=40)
+    spool = open_spool(Head(NODE, 39, bytes(32)))
     assert await _durable(spool, _start(1), _start(2)) == [None, None]
     assert [(line["seq"], line["path"][-1]) for line in _lines(tmp_path)] == [(40, "1"), (41, "2")]
     assert (tmp_path / "audit" / file_name(40)).stat().st_mode & 0o777 == 0o600
@@ -136,7 +139,7 @@ async def test_records_that_trickle_in_wait_for_a_group(open_spool: OpenSpool) -
 
 
 async def test_a_full_file_is_followed_by_another(open_spool: OpenSpool, tmp_path: Path) -> None:
-    spool = open_spool(file_bytes=1_000)
+    spool = open_spool(file_bytes=1_300)
     for number in range(1, 7):
         await _durable(spool, _start(number))
     assert [file.name for file in sorted((tmp_path / "audit").iterdir())] == [file_name(n) for n in (1, 3, 5)]
@@ -206,7 +209,7 @@ async def test_a_failed_group_leaves_nothing_behind_in_its_file(
 async def test_records_reach_sql_in_order_and_to_the_byte(
     open_spool: OpenSpool, store: Store, tmp_path: Path
 ) -> None:
-    spool, mover = open_spool(file_bytes=1_000), Mover(store, NODE)
+    spool, mover = open_spool(file_bytes=1_300), Mover(store, NODE)
     for number in range(1, 5):
         await _durable(spool, _start(number))
         if number == 3:
@@ -245,7 +248,7 @@ async def _crash(tmp_path: Path, content: bytes, first_seq: int = 1) -> None:
 
 @pytest.fixture
 def encode() -> Callable[[Record, int], bytes]:
-    return lambda record, seq: record.encode(NODE, seq, 1_800_000_000_000)
+    return lambda record, seq: record.encode(Head(NODE, seq - 1, bytes(32)), 1_800_000_000_000, bytes(16))
 
 
 Encode = Callable[[Record, int], bytes]
@@ -257,10 +260,10 @@ async def test_what_a_crash_left_is_moved_without_its_torn_line(
     whole = encode(_start(1), 1) + encode(_start(2), 2)
     await _crash(tmp_path, whole + encode(_start(3), 3)[:-20])
     mover = Mover(store, NODE)
-    assert await mover.take_over(tmp_path / "audit") == 3
+    assert (await mover.take_over(tmp_path / "audit")).seq == 2
     assert b"".join(row.record + b"\n" for row in await _rows(store)) == whole
     assert list((tmp_path / "audit").iterdir()) == []
-    assert await _durable(open_spool(next_seq=3), _start(3)) == [None]
+    assert await _durable(open_spool(Head(NODE, 2, bytes(32))), _start(3)) == [None]
 
 
 async def test_records_that_reached_sql_before_the_crash_are_not_moved_twice(
@@ -268,9 +271,9 @@ async def test_records_that_reached_sql_before_the_crash_are_not_moved_twice(
 ) -> None:
     content = encode(_start(1), 1) + encode(_end(1), 2)
     await _crash(tmp_path, content)
-    assert await Mover(store, NODE).take_over(tmp_path / "audit") == 3
+    assert (await Mover(store, NODE).take_over(tmp_path / "audit")).seq == 2
     await _crash(tmp_path, content + encode(_start(2), 3))
-    assert await Mover(store, NODE).take_over(tmp_path / "audit") == 4
+    assert (await Mover(store, NODE).take_over(tmp_path / "audit")).seq == 3
     assert [row.seq for row in await _rows(store)] == [1, 2, 3]
 
 
@@ -279,7 +282,7 @@ async def test_a_failed_writes_leftover_gives_way_to_the_next_file(
 ) -> None:
     await _crash(tmp_path, encode(_start(1), 1) + encode(_start(7), 2))
     await _crash(tmp_path, encode(_start(2), 2), first_seq=2)
-    assert await Mover(store, NODE).take_over(tmp_path / "audit") == 3
+    assert (await Mover(store, NODE).take_over(tmp_path / "audit")).seq == 2
     assert [json.loads(row.record)["path"][-1] for row in await _rows(store)] == ["1", "2"]
 
 

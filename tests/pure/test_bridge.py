@@ -24,6 +24,7 @@ from telerelay.store.tables import Device
 from telerelay_core import format_computer_id
 from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.errors import TelerelayError
+from tests.kit.audit import office
 from tests.kit.condition import eventually
 from tests.kit.fake_core import KINDS, AgentGone, AgentReady, AttemptEnded, FakeCore, Flagged, Stopped, asks
 from tests.kit.tenant import Tenant
@@ -53,7 +54,8 @@ class Setup:
 
     def records(self) -> list[dict[str, Any]]:
         files = sorted((self.folder / "audit").iterdir())
-        return [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+        found = [json.loads(line) for file in files for line in file.read_bytes().splitlines()]
+        return [record for record in found if record["kind"] != "CHECKPOINT"]
 
 
 @pytest_asyncio.fixture
@@ -79,7 +81,7 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
                 enrolled=1,
             )
         )
-    spool = Spool(tmp_path / "audit", "n1", 1)
+    spool = Spool(tmp_path / "audit", office().head(), office().notary(tmp_path))
     core, presence = FakeCore(), PresenceInMemory()
     registry = Registry(store, core)
     bridge = Bridge(KINDS, core, Snapshots(store), spool, presence, registry, lambda _connection: None)

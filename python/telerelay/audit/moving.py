@@ -7,12 +7,13 @@ from pathlib import Path
 from typing import Final
 
 import structlog
-from sqlalchemy import delete, func, insert, select
+from sqlalchemy import delete, insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from telerelay.audit.chain import Head, fingerprint
 from telerelay.audit.records import end_by_crash
 from telerelay.audit.spool import Spool
-from telerelay.audit.spool_files import Line, left_files, read_left, read_lines, remove
+from telerelay.audit.spool_files import Line, left_files, parse, read_left, read_lines, remove
 from telerelay.store.engine import Store
 from telerelay.store.tables import AuditRecord, OpenAttempt
 from telerelay_endpoint.errors import TelerelayError
@@ -21,6 +22,8 @@ GATHER_S: Final = 0.25
 """Pause between two transactions: SQL is for those who search later, so it need not be told of each group."""
 RETRY_S: Final = 5.0
 """Pause after a transaction that failed."""
+REACH_S: Final = 10.0
+"""How long whoever asks for records waits for the newest: longer, and the database is not well."""
 
 
 class Mover:
@@ -30,6 +33,8 @@ class Mover:
         self._store = store
         self._node = node
         self._progress = asyncio.Event()
+        self._moved = asyncio.Condition()
+        self._last = 0
         self._log = structlog.get_logger("audit")
         self._offset = 0
 
@@ -37,20 +42,21 @@ class Mover:
         """The spool has more."""
         self._progress.set()
 
-    async def take_over(self, folder: Path) -> int:
-        """Move what an earlier process left, remove its files; the number of the next record.
+    async def take_over(self, folder: Path) -> Head:
+        """Move what an earlier process left, remove its files; where the chain stands.
 
         Raises TelerelayError(STORE), OSError.
         """
-        last = await self._last_seq()
+        head = await self._stored_head()
+        self._last = head.seq
         for file, end in await asyncio.to_thread(left_files, folder):
             for lines in read_left(file, end):
-                new = [line for line in lines if line.seq > last]
+                new = [line for line in lines if line.seq > head.seq]
                 if new:
                     await self._move(new)
-                    last = new[-1].seq
+                    head = self._head_behind(new[-1])
             await asyncio.to_thread(remove, file)
-        return last + 1
+        return head
 
     async def close_lost(self, spool: Spool) -> int:
         """Write the terminal record of each attempt that a crash of this node ended; how many there were.
@@ -77,6 +83,14 @@ class Mover:
             else:
                 await asyncio.sleep(GATHER_S)
 
+    async def reached(self, seq: int) -> None:
+        """Return when this record is in SQL. Raises TelerelayError(TRY_LATER)."""
+        try:
+            async with asyncio.timeout(REACH_S), self._moved:
+                await self._moved.wait_for(lambda: self._last >= seq)
+        except TimeoutError:
+            raise TelerelayError("TRY_LATER", "the newest records wait for the database") from None
+
     async def catch_up(self, spool: Spool) -> None:
         """Move all that is durable by now. Raises TelerelayError(STORE), OSError."""
         files = spool.unmoved()
@@ -96,6 +110,9 @@ class Mover:
             organisations = await self._follow_attempts(session, lines)
             rows = [self._row(line, organisations) for line in lines]
             await session.execute(insert(AuditRecord), rows)
+        async with self._moved:
+            self._last = lines[-1].seq
+            self._moved.notify_all()
 
     async def _follow_attempts(self, session: AsyncSession, lines: Sequence[Line]) -> dict[str, str]:
         """Note each START, forget it at its END; the organisation of every path that ends (hex both)."""
@@ -135,7 +152,16 @@ class Mover:
             "record": line.encoded,
         }
 
-    async def _last_seq(self) -> int:
+    async def _stored_head(self) -> Head:
+        query = (
+            select(AuditRecord.record)
+            .where(AuditRecord.node == self._node)
+            .order_by(AuditRecord.seq.desc())
+            .limit(1)
+        )
         async with self._store.reading() as session:
-            query = select(func.max(AuditRecord.seq)).where(AuditRecord.node == self._node)
-            return await session.scalar(query) or 0
+            last = await session.scalar(query)
+        return Head.of_nothing(self._node) if last is None else self._head_behind(parse(last, "the store"))
+
+    def _head_behind(self, line: Line) -> Head:
+        return Head(self._node, line.seq - 1, line.prev).after(fingerprint(line.encoded))

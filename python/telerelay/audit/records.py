@@ -10,13 +10,21 @@ from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any, Final
 
+from telerelay.audit.chain import Head
+from telerelay_endpoint.escaping import escape
+from telerelay_endpoint.lines import to_base64url
+
 RECORD_MAXIMUM: Final = 4_096
 """Bytes of a record with its line feed (PROTOCOL.md §14)."""
 _TEXT_MAXIMUM: Final = 72
 """Characters of an address or program; each may need 12 bytes once escaped."""
 REASON_MAXIMUM: Final = 200
-"""Characters of an operator's reason."""
+"""Characters of an operator's reason, and of who asked for an export and on what ground."""
 
+CHECKPOINT: Final = "CHECKPOINT"
+"""The kind of a record that holds a signature over those before it."""
+EXPORT: Final = "EXPORT"
+"""The kind of a record that tells of an export."""
 NODE_LOST: Final = "NODE_LOST"
 """How an attempt ended whose node died with it."""
 
@@ -34,18 +42,20 @@ class Record:
     attempt: str | None = None
     path: bytes | None = None
 
-    def encode(self, node: str, seq: int, time_ms: int) -> bytes:
-        """The line, with its line feed. `time_ms`: Unix milliseconds."""
+    def encode(self, head: Head, time_ms: int, salt: bytes) -> bytes:
+        """The line behind `head`, with its line feed. `time_ms`: Unix milliseconds; `salt`: 16 random."""
         moment = datetime.fromtimestamp(time_ms // 1000, UTC)
         record = {
             **self.fields,
             "kind": self.kind,
-            "node": node,
-            "seq": seq,
+            "node": head.node,
+            "prev": head.link.hex(),
+            "salt": salt.hex(),
+            "seq": head.seq + 1,
             "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03}Z",
         }
         line = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return _escape(line).encode() + b"\n"
+        return escape(line).encode() + b"\n"
 
 
 def start(
@@ -226,10 +236,24 @@ def admit(*, organisation: bytes, action: str, reason: str) -> Record:
     )
 
 
-def _escape(line: str) -> str:
-    """Escape what `json` leaves as it is and a terminal would obey: format, bidi and C1 characters."""
-    if line.isprintable():
-        return line
-    return "".join(
-        character if character.isprintable() else json.dumps(character)[1:-1] for character in line
+def checkpoint(signed: bytes) -> Record:
+    """The node signed where its chain stood before this record."""
+    return Record(CHECKPOINT, {"signed": to_base64url(signed)})
+
+
+def export(
+    *, organisation: bytes, begin: str, end: str, requested_by: str, ground: str, exported: int
+) -> Record:
+    """Records of an organisation were given out. `begin`, `end`: RFC 3339; `exported`: how many."""
+    return Record(
+        EXPORT,
+        {
+            "organisation": organisation.hex(),
+            "from": begin,
+            "to": end,
+            "requested_by": requested_by[:REASON_MAXIMUM],
+            "ground": ground[:REASON_MAXIMUM],
+            "exported": exported,
+        },
+        organisation,
     )

@@ -2,7 +2,9 @@
 
 A record counts as durable when `fdatasync` behind it has returned. What cannot be written is tried again in
 its order; whoever waits for it is told at once that it is not there. Numbers are given when a group is
-written, so that the record of something that was given up leaves no hole.
+written, so that the record of something that was given up leaves no hole. Behind every
+`audit_checkpoint_rows` records, `audit_checkpoint_s` seconds, and at the end stands the node's signature over
+all before it.
 """
 
 import asyncio
@@ -17,7 +19,9 @@ from typing import Final
 
 import structlog
 
-from telerelay.audit.records import RECORD_MAXIMUM, Record
+from telerelay.audit.chain import Head, fingerprint
+from telerelay.audit.checkpoints import CHECKPOINT_ROWS, CHECKPOINT_S, Notary
+from telerelay.audit.records import RECORD_MAXIMUM, Record, checkpoint
 from telerelay.audit.spool_files import SpoolFile, file_name
 from telerelay_endpoint.errors import TelerelayError
 
@@ -33,6 +37,7 @@ WAITING_MAXIMUM: Final = 10_000
 """Records in memory: 40 MiB at their largest, more than arrive in the five seconds of `recorded_s`."""
 RETRY_S: Final = 1.0
 """Pause between two tries while the disk refuses."""
+_SALT_SIZE: Final = 16
 
 Told = Callable[[str | None], None]
 """Called in the event loop: None when the record is durable, or the code that says why it is not."""
@@ -46,23 +51,38 @@ class _Waiting:
     keep: bool
 
 
+@dataclass(frozen=True, slots=True)
+class _Turn:
+    """What is written at once: records, and whether a checkpoint behind them, for whom."""
+
+    group: list[_Waiting]
+    seal: bool
+    sealers: list[Told]
+
+
 class Spool:
     """Takes records in the event loop, writes them in a thread of its own."""
 
     def __init__(
         self,
         folder: Path,
-        node: str,
-        next_seq: int,
+        head: Head,
+        notary: Notary,
         *,
         file_bytes: int = FILE_BYTES,
         backlog_bytes: int = BACKLOG_BYTES,
+        checkpoint_rows: int = CHECKPOINT_ROWS,
+        checkpoint_s: float = CHECKPOINT_S,
         progressed: Callable[[], None] = lambda: None,
     ) -> None:
-        """`progressed` is called in the event loop after each group. Starts the thread; the disk waits."""
+        """Go on behind `head`. `progressed` is called in the event loop after each group.
+
+        Starts the thread; the disk waits.
+        """
         self._folder = folder
-        self._node = node
-        self._next_seq = next_seq
+        self._notary = notary
+        self._checkpoint_rows = checkpoint_rows
+        self._checkpoint_s = checkpoint_s
         self._file_bytes = file_bytes
         self._backlog_bytes = backlog_bytes
         self._progressed = progressed
@@ -70,6 +90,8 @@ class Spool:
         self._log = structlog.get_logger("audit")
         self._changed = threading.Condition()
         # Guarded by `_changed`:
+        self._head = head
+        self._sealers: list[Told] = []
         self._waiting: deque[_Waiting] = deque()
         self._files: deque[SpoolFile] = deque()
         self._backlog = 0
@@ -100,6 +122,25 @@ class Spool:
             codes = [code for code in await asyncio.gather(*outcomes) if code is not None]
             if codes:
                 raise TelerelayError(codes[0], "the record of this change cannot be written")
+
+    async def seal(self) -> Head:
+        """Return when a checkpoint covers all that is durable by now; where the chain stands then.
+
+        Raises TelerelayError(AUDIT_UNAVAILABLE).
+        """
+        outcome: asyncio.Future[str | None] = self._loop.create_future()
+        with self._changed:
+            self._sealers.append(_settle(outcome))
+            self._changed.notify()
+        if (code := await outcome) is not None:
+            raise TelerelayError(code, "the checkpoint cannot be written")
+        return self.head
+
+    @property
+    def head(self) -> Head:
+        """Where the durable chain stands."""
+        with self._changed:
+            return self._head
 
     def unmoved(self) -> list[SpoolFile]:
         """The files, oldest first, each with its durable length; all but the last are finished."""
@@ -150,50 +191,83 @@ class Spool:
     # ------------------------------------------------------------ in the thread
 
     def _run(self) -> None:
-        writer = _Writer(self._folder, self._node, self._next_seq, self._file_bytes)
-        last_sync = 0.0
+        writer = _Writer(self._folder, self._head, self._notary, self._file_bytes)
+        last_sync = last_checkpoint = time.monotonic() - GROUP_S
         while True:
-            group = self._next_group(last_sync)
-            if not group:
+            turn = self._next_turn(writer, last_sync, last_checkpoint)
+            if turn is None:
                 writer.close()
                 return
             last_sync = time.monotonic()
             try:
                 self._require_room()
-                size = writer.write([(entry.record, entry.time_ms) for entry in group])
+                written = writer.write(
+                    [(entry.record, entry.time_ms) for entry in turn.group], seal=turn.seal
+                )
             except OSError as error:
-                self._failed(error)
+                if self._failed(error, turn.sealers):
+                    writer.close()
+                    return
             else:
-                self._succeeded(group, size, writer)
+                if written.signed is not None:
+                    last_checkpoint = last_sync
+                    self._keep(written.sealed, written.signed)
+                self._succeeded(turn, written.size, writer)
 
-    def _next_group(self, last_sync: float) -> list[_Waiting]:
+    def _next_turn(self, writer: "_Writer", last_sync: float, last_checkpoint: float) -> _Turn | None:
         """Up to GROUP_ROWS of what waits, not removed yet; nothing when it is time to end."""
         with self._changed:
-            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            due = last_checkpoint + self._checkpoint_s if writer.uncovered else None
+            self._changed.wait_for(
+                lambda: self._waiting or self._sealers or self._stopping,
+                None if due is None else max(due - time.monotonic(), 0),
+            )
             # A record that finds the disk idle goes at once; only those behind it gather.
             pause = (last_sync + GROUP_S) - time.monotonic()
             self._changed.wait_for(lambda: len(self._waiting) >= GROUP_ROWS or self._stopping, max(pause, 0))
-            return [self._waiting[index] for index in range(min(len(self._waiting), GROUP_ROWS))]
+            group = [self._waiting[index] for index in range(min(len(self._waiting), GROUP_ROWS))]
+            sealers, self._sealers = self._sealers, []
+            uncovered = writer.uncovered + len(group)
+            last = self._stopping and len(group) == len(self._waiting)
+            seal = uncovered > 0 and bool(
+                sealers
+                or last
+                or uncovered >= self._checkpoint_rows
+                or (due is not None and time.monotonic() >= due)
+            )
+            if last and not (group or seal or sealers):
+                return None
+            return _Turn(group, seal, sealers)
+
+    def _keep(self, head: Head, signed: bytes) -> None:
+        try:
+            self._notary.keep(head, signed)
+        except OSError as error:
+            # The chain holds it; the copy is renewed with the next one.
+            self._log.error("the newest checkpoint is not kept beside the database", reason=str(error))
 
     def _require_room(self) -> None:
         with self._changed:
             if self._backlog >= self._backlog_bytes:
                 raise OSError(f"{self._backlog} bytes of records wait for the database")
 
-    def _succeeded(self, group: list[_Waiting], size: int, writer: "_Writer") -> None:
+    def _succeeded(self, turn: _Turn, size: int, writer: "_Writer") -> None:
         with self._changed:
-            for _ in group:
+            for _ in turn.group:
                 self._waiting.popleft()
+            self._head = writer.head
             self._backlog += size
-            if not self._files or self._files[-1].path != writer.path:
-                self._files.append(SpoolFile(writer.path, 0))
-            self._files[-1] = SpoolFile(writer.path, writer.size)
+            if size:
+                if not self._files or self._files[-1].path != writer.path:
+                    self._files.append(SpoolFile(writer.path, 0))
+                self._files[-1] = SpoolFile(writer.path, writer.size)
             recovered, self._failing = self._failing, False
         if recovered:
             self._log.warning("audit records are written again")
-        self._tell([entry.told for entry in group if entry.told is not None], None)
+        self._tell([entry.told for entry in turn.group if entry.told is not None] + turn.sealers, None)
 
-    def _failed(self, error: OSError) -> None:
+    def _failed(self, error: OSError, sealers: Sequence[Told]) -> bool:
+        """Tell whoever waits; whether the spool ends with it."""
         with self._changed:
             first, self._failing = not self._failing, True
             waiters = [entry.told for entry in self._waiting if entry.told is not None]
@@ -202,11 +276,12 @@ class Spool:
             self._waiting = deque(entry for entry in self._waiting if entry.keep)
         if first:
             self._log.error("audit records cannot be written: nobody is joined", reason=str(error))
-        self._tell(waiters, "AUDIT_UNAVAILABLE")
+        self._tell([*waiters, *sealers], "AUDIT_UNAVAILABLE")
         with self._changed:
-            if self._changed.wait_for(lambda: self._stopping, RETRY_S) and not first:
+            ends = self._changed.wait_for(lambda: self._stopping, RETRY_S) and not first
+            if ends:
                 self._log.error("audit records are lost", records=len(self._waiting))
-                self._waiting.clear()
+        return ends
 
     def _tell(self, waiters: Sequence[Told], code: str | None) -> None:
         def tell() -> None:
@@ -217,24 +292,51 @@ class Spool:
         self._loop.call_soon_threadsafe(tell)
 
 
-class _Writer:
-    """The file that is being written. Only the spool's thread has it."""
+@dataclass(frozen=True, slots=True)
+class _Written:
+    """Bytes that are durable now, and the checkpoint among them: what it covers, and the signature."""
 
-    def __init__(self, folder: Path, node: str, next_seq: int, file_bytes: int) -> None:
+    size: int
+    sealed: Head
+    signed: bytes | None
+
+
+class _Writer:
+    """The file that is being written, and the chain in it. Only the spool's thread has it."""
+
+    def __init__(self, folder: Path, head: Head, notary: Notary, file_bytes: int) -> None:
         self._folder = folder
-        self._node = node
-        self._next_seq = next_seq
+        self._notary = notary
         self._file_bytes = file_bytes
         self._descriptor: int | None = None
+        self.head = head
         self.path = folder
         self.size = 0
 
-    def write(self, records: Sequence[tuple[Record, int]]) -> int:
-        """Append and sync; the bytes written. After an OSError nothing of it counts."""
-        lines = [
-            record.encode(self._node, seq, time_ms)
-            for seq, (record, time_ms) in enumerate(records, start=self._next_seq)
-        ]
+    @property
+    def uncovered(self) -> int:
+        """How many records stand behind the newest checkpoint."""
+        return max(self.head.seq - self._notary.last_seq, 0)
+
+    def write(self, records: Sequence[tuple[Record, int]], *, seal: bool) -> _Written:
+        """Append and sync, with a checkpoint behind the records. After an OSError nothing of it counts."""
+        head = self.head
+        lines: list[bytes] = []
+        for record, time_ms in records:
+            lines.append(record.encode(head, time_ms, os.urandom(_SALT_SIZE)))
+            head = head.after(fingerprint(lines[-1][:-1]))
+        sealed, signed = head, None
+        if seal:
+            now_ms = _now_ms()
+            signed = self._notary.sign(head, now_ms // 1000)
+            lines.append(checkpoint(signed).encode(head, now_ms, os.urandom(_SALT_SIZE)))
+            head = head.after(fingerprint(lines[-1][:-1]))
+        if lines:
+            self._append(lines)
+        self.head = head
+        return _Written(sum(map(len, lines)), sealed, signed)
+
+    def _append(self, lines: Sequence[bytes]) -> None:
         block = b"".join(lines)
         if max(map(len, lines)) > RECORD_MAXIMUM:
             raise ValueError(f"a record has more than {RECORD_MAXIMUM} bytes")
@@ -250,9 +352,7 @@ class _Writer:
             # The kernel may forget pages that it failed to write: this file is never continued.
             self._give_up(descriptor)
             raise
-        self._next_seq += len(lines)
         self.size += len(block)
-        return len(block)
 
     def close(self) -> None:
         """The file is finished."""
@@ -261,7 +361,7 @@ class _Writer:
             self._descriptor = None
 
     def _open(self) -> int:
-        self.path = self._folder / file_name(self._next_seq)
+        self.path = self._folder / file_name(self.head.seq + 1)
         flags = os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_TRUNC | os.O_CLOEXEC
         descriptor = os.open(self.path, flags, 0o600)
         self._descriptor, self.size = descriptor, 0

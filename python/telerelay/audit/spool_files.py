@@ -7,6 +7,7 @@ from itertools import pairwise
 from pathlib import Path
 from typing import Any, Final
 
+from telerelay.audit.chain import LINK_SIZE
 from telerelay_endpoint.errors import TelerelayError
 
 _SUFFIX: Final = ".jsonl"
@@ -39,6 +40,11 @@ class Line:
         """The record's number."""
         return int(self.fields["seq"])
 
+    @property
+    def prev(self) -> bytes:
+        """The link of the chain before the record."""
+        return bytes.fromhex(self.fields["prev"])
+
 
 def file_name(first_seq: int) -> str:
     """Of the file whose first record has this number; names sort as numbers do."""
@@ -62,7 +68,7 @@ def read_lines(file: SpoolFile, offset: int) -> tuple[Sequence[Line], int]:
         opened.seek(offset)
         block = opened.read(min(_BLOCK, file.size - offset))
     whole = block[: block.rfind(b"\n") + 1]
-    return [_parse(encoded, file) for encoded in whole.split(b"\n")[:-1]], offset + len(whole)
+    return [parse(encoded, str(file.path)) for encoded in whole.split(b"\n")[:-1]], offset + len(whole)
 
 
 def read_left(file: SpoolFile, end: int | None) -> Iterator[Sequence[Line]]:
@@ -80,12 +86,16 @@ def remove(file: SpoolFile) -> None:
     file.path.unlink()
 
 
-def _parse(encoded: bytes, file: SpoolFile) -> Line:
+def parse(encoded: bytes, where: str) -> Line:
+    """A record's bytes. Raises TelerelayError(STORE) that names `where` it stands when it is none."""
     try:
-        fields = json.loads(encoded)
-        if not isinstance(fields["seq"], int) or not isinstance(fields["kind"], str):
+        line = Line(encoded, json.loads(encoded))
+        texts = ("kind", "node", "time", "prev")
+        if type(line.fields["seq"]) is not int or any(type(line.fields[name]) is not str for name in texts):
             raise TypeError("no record")
+        if len(line.prev) != LINK_SIZE:
+            raise ValueError("no link")
     except (ValueError, KeyError, TypeError) as error:
         # Skipping it would be deleting audit records; whoever looks after the machine has to decide.
-        raise TelerelayError("STORE", f"{file.path} is damaged: {encoded[:80]!r} is no record") from error
-    return Line(encoded, fields)
+        raise TelerelayError("STORE", f"{where} is damaged: {encoded[:80]!r} is no record") from error
+    return line

@@ -27,30 +27,31 @@ class Signer:
 
 def sign_computer_document(document: ComputerDocument, policy: Signer) -> Signed[ComputerDocument]:
     """By the `policy` role key."""
-    return Signed(document, _sign(Kind.COMPUTER, document.encode(), policy))
+    return Signed(document, sign(Kind.COMPUTER.typ, document.encode(), policy))
 
 
 def sign_stamp(stamp: Stamp, freshness: Signer) -> Signed[Stamp]:
     """By the `freshness` role key."""
-    return Signed(stamp, _sign(Kind.STAMP, stamp.encode(), freshness))
+    return Signed(stamp, sign(Kind.STAMP.typ, stamp.encode(), freshness))
 
 
 def sign_revocations(revocations: RevocationList, revoker: Signer) -> Signed[RevocationList]:
     """By the `revoker` role key."""
-    return Signed(revocations, _sign(Kind.REVOCATIONS, revocations.encode(), revoker))
+    return Signed(revocations, sign(Kind.REVOCATIONS.typ, revocations.encode(), revoker))
 
 
 def sign_nodes(nodes: NodeList, cluster: Signer) -> Signed[NodeList]:
     """By the cluster's CA."""
-    return Signed(nodes, _sign(Kind.NODES, nodes.encode(), cluster))
+    return Signed(nodes, sign(Kind.NODES.typ, nodes.encode(), cluster))
 
 
-def _sign(kind: Kind, payload: bytes, signer: Signer) -> bytes:
+def sign(typ: str, payload: bytes, signer: Signer) -> bytes:
+    """COSE_Sign1 of `payload`; `typ` in its protected header keeps it from passing for anything else."""
     # In the order of RFC 8949 §4.2.1, which the library keeps.
     header = ResolvedHeader(
         {
             ALGORITHM: ES256,
-            TYPE: kind.typ,
+            TYPE: typ,
             CHAIN: encode_certificate(signer.certificate),
             ORGANISATION: signer.organisation,
         }

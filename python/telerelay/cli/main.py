@@ -39,6 +39,14 @@ PROGRAM = Group(
                 "suspend": "Stop an organisation's use of this cluster at once.",
             },
         ),
+        "audit": Group(
+            "Who connected where and how it ended: found, given out with its proof, checked.",
+            {
+                "search": "Find records by attempt, device, computer, organisation, outcome or time.",
+                "export": "Give out one organisation's records, with the proof that they are whole.",
+                "verify": "Check the records of a node, or an export, for whatever was done to them.",
+            },
+        ),
         "config": Group(
             "The node's settings.",
             {

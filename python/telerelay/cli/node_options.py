@@ -31,6 +31,11 @@ DataOption = Annotated[
 ]
 
 
+def data_folder(config: Path | None, data: Path | None) -> DataFolder:
+    """The node's data folder. Raises TelerelayError(USAGE)."""
+    return DataFolder(load(config, {"data": data}).settings.data)
+
+
 def open_control(config: Path | None, data: Path | None) -> NodeControl:
     """The running node's control socket. Raises TelerelayError(USAGE)."""
-    return NodeControl(DataFolder(load(config, {"data": data}).settings.data).control)
+    return NodeControl(data_folder(config, data).control)

@@ -19,7 +19,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from telerelay import __version__
 from telerelay.authority.cluster import ClusterAuthority, new_cluster
-from telerelay.authority.signing import sign_nodes
+from telerelay.authority.signing import Signer, sign_nodes
 from telerelay.node.settings import split_address
 from telerelay.store import tables
 from telerelay_endpoint import cose, files
@@ -56,6 +56,11 @@ class Cluster:
     def successor_file(self) -> Path:
         """The successor's private key, until it is moved away."""
         return self.folder / "successor.key"
+
+    def node_signer(self) -> Signer:
+        """The node's own key, which signs checkpoints. Raises TelerelayError(KEY_FILE)."""
+        leaf = parse_chain(self.chain_file.read_bytes())[0]
+        return Signer(self.authority.signer.organisation, leaf, load_key_file(self.key_file))
 
     def line(self, node: NodeAddress) -> ClusterLine:
         """What an administrator needs to know: pins and this node's addresses."""

@@ -1,5 +1,6 @@
 """The operator's side of DATA/control.sock: what the `node` commands ask of the running node (§11)."""
 
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -90,17 +91,50 @@ class NodeControl:
         counted: dict[str, int] = self._ask("GET", "/v1/node")["statistics"]
         return counted
 
+    def audit_records(self, wanted: Mapping[str, str | int]) -> Iterator[bytes]:
+        """Audit records that fit (`node.api.audit.Asked`), one a line, oldest first."""
+        return self._lines("GET", "/v1/node/audit/records", params=dict(wanted))
+
+    def audit_chain(self) -> Iterator[bytes]:
+        """Every audit record as lines of `telerelay.audit.proof`."""
+        return self._lines("GET", "/v1/node/audit/chain")
+
+    def audit_export(self, demand: Mapping[str, str | int]) -> Iterator[bytes]:
+        """An organisation's audit records (`node.api.audit.Export`) as lines of `telerelay.audit.proof`."""
+        return self._lines("POST", "/v1/node/audit/exports", json=dict(demand))
+
     def _ask(self, method: str, path: str, **body: Any) -> Any:
         try:
             response = self._client.request(method, path, **body)
             answer = response.json()
         except (httpx.TransportError, ValueError) as error:
-            raise TelerelayError("UNREACHABLE", f"no node answers at {self._control}: {error}") from error
+            raise self._unreachable(error) from error
         if response.is_success:
             return answer
-        failure = Fields(answer)
-        raise TelerelayError(
-            failure.text("code"),
-            failure.text("detail"),
-            retry_after_s=failure.optional("retry", failure.number),
-        )
+        raise _failure(answer)
+
+    def _lines(self, method: str, path: str, **asked: Any) -> Iterator[bytes]:
+        """An answer that may be longer than memory, line by line."""
+        try:
+            with self._client.stream(method, path, **asked) as response:
+                if not response.is_success:
+                    response.read()
+                    raise _failure(response.json())
+                rest = b""
+                for block in response.iter_bytes():
+                    *lines, rest = (rest + block).split(b"\n")
+                    yield from lines
+        except (httpx.TransportError, ValueError) as error:
+            raise self._unreachable(error) from error
+
+    def _unreachable(self, error: Exception) -> TelerelayError:
+        return TelerelayError("UNREACHABLE", f"no node answers at {self._control}: {error}")
+
+
+def _failure(answer: Any) -> TelerelayError:
+    failure = Fields(answer)
+    return TelerelayError(
+        failure.text("code"),
+        failure.text("detail"),
+        retry_after_s=failure.optional("retry", failure.number),
+    )

@@ -28,10 +28,19 @@ class DataFolder:
         """Folder of the audit spool."""
         return self.path / "audit"
 
+    def checkpoint(self, node: str) -> Path:
+        """The newest checkpoint of the node of this name; not beside the records that it speaks of."""
+        return self.path / f"{node}.checkpoint"
+
     @property
     def cluster(self) -> Path:
         """Folder of the cluster's keys and of the node's own certificate."""
         return self.path / "cluster"
+
+    @property
+    def ca(self) -> Path:
+        """The cluster CA's certificate: what an auditor checks checkpoints with."""
+        return self.cluster / "ca.pem"
 
     @property
     def control(self) -> Path:

@@ -15,6 +15,8 @@ import structlog
 import uvloop
 
 import telerelay_core as core
+from telerelay.audit.auditing import Auditor
+from telerelay.audit.checkpoints import Notary
 from telerelay.audit.moving import Mover
 from telerelay.audit.spool import Spool
 from telerelay.node.administration import Administration
@@ -77,7 +79,8 @@ async def _serve(settings: Settings, data: DataFolder, started: Started) -> bool
         asyncio.get_running_loop().add_signal_handler(number, _settle, told, number)
     async with _open(settings, data) as node:
         started(node.standing, node.cluster)
-        log.info("listening", name=node.standing.name, addresses=list(node.standing.listening))
+        log.info("listening", node=node.standing.name)
+        log.debug("listening", addresses=list(node.standing.listening))
         either: list[asyncio.Future[Any]] = [told, node.tasks.failed]
         await asyncio.wait(either, return_when=asyncio.FIRST_COMPLETED)
         log.info("stopping", grace_s=settings.stop_grace_s)
@@ -125,7 +128,8 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         store = await Store.open(data.store)
         stack.push_async_callback(store.close)
         tasks = _Tasks()
-        spool = await _open_audit(stack, tasks, settings, data, store)
+        audit = await _open_audit(stack, tasks, settings, data, store, cluster)
+        spool = audit.spool
         # Pushed behind the audit, so that it is through before: no task outlives what it works on.
         stack.push_async_callback(tasks.end)
 
@@ -163,8 +167,8 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             cluster.line(address).format(),
             [node.statistics, bridge.statistics, registry.statistics, spool.statistics, _memory],
         )
-        endpoints = Connections(create_app(administration, standing, for_operator=False))
-        operators = Connections(create_app(administration, standing, for_operator=True))
+        endpoints = Connections(create_app(administration, standing))
+        operators = Connections(create_app(administration, standing, auditor=audit))
         stack.push_async_callback(endpoints.close, CLOSE_S)
         stack.push_async_callback(operators.close, CLOSE_S)
         control = await operators.listen(data.control)
@@ -178,12 +182,22 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
 
 
 async def _open_audit(
-    stack: AsyncExitStack, tasks: "_Tasks", settings: Settings, data: DataFolder, store: Store
-) -> Spool:
-    """The spool, with what the last process left moved to SQL and what it left open closed."""
+    stack: AsyncExitStack,
+    tasks: "_Tasks",
+    settings: Settings,
+    data: DataFolder,
+    store: Store,
+    cluster: Cluster,
+) -> Auditor:
+    """The audit: what the last process left is in SQL, what it left open is closed, all of it is signed."""
+    log = structlog.get_logger("node")
     mover = Mover(store, settings.name)
-    next_seq = await mover.take_over(data.audit)
-    spool = Spool(data.audit, settings.name, next_seq, progressed=mover.progressed)
+    notary = Notary(cluster.node_signer(), data.checkpoint(settings.name))
+    found = await mover.take_over(data.audit)
+    head = notary.resume(found, cluster.authority.certificate)
+    if head != found:
+        log.error("audit records are missing", first=found.seq + 1, last=head.seq)
+    spool = Spool(data.audit, head, notary, progressed=mover.progressed)
 
     async def finish() -> None:
         await spool.stop()
@@ -191,9 +205,10 @@ async def _open_audit(
 
     stack.push_async_callback(finish)
     if lost := await mover.close_lost(spool):
-        structlog.get_logger("node").warning("sessions were open when the node died", attempts=lost)
+        log.warning("sessions were open when the node died", attempts=lost)
+    await spool.seal()
     tasks.start(mover.follow(spool))
-    return spool
+    return Auditor(store, spool, mover)
 
 
 def _memory() -> dict[str, int]:

@@ -4,14 +4,15 @@ from fastapi import FastAPI
 from starlette.types import ASGIApp
 
 from telerelay import __version__
+from telerelay.audit.auditing import Auditor
 from telerelay.node.administration import Administration
-from telerelay.node.api import documents, enrol, operator, org_documents, organisation
+from telerelay.node.api import audit, documents, enrol, operator, org_documents, organisation
 from telerelay.node.api.failures import FAILURES, register
 from telerelay.node.standing import Standing
 
 
-def create_app(administration: Administration, standing: Standing, *, for_operator: bool) -> ASGIApp:
-    """The API; the operator's requests are in it only where the connection is the operator's own socket."""
+def create_app(administration: Administration, standing: Standing, auditor: Auditor | None = None) -> ASGIApp:
+    """The API; with an auditor it is the operator's own, on the operator's socket only."""
     app = FastAPI(
         title="telerelay node",
         version=__version__,
@@ -22,8 +23,9 @@ def create_app(administration: Administration, standing: Standing, *, for_operat
     )
     app.state.administration = administration
     app.state.standing = standing
+    app.state.auditor = auditor
     register(app)
     routers = [enrol.router, documents.router, organisation.router, org_documents.router]
-    for router in [*routers, operator.router] if for_operator else routers:
+    for router in [*routers, operator.router, audit.router] if auditor is not None else routers:
         app.include_router(router)
     return app

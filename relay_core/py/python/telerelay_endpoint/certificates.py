@@ -116,6 +116,22 @@ def verify_role_certificate(
         )
 
 
+def verify_node_certificate(certificate: x509.Certificate, ca: x509.Certificate, name: str, now: int) -> None:
+    """The leaf of the node `name` directly under a cluster's CA, valid at `now` (Unix seconds).
+
+    Raises CertificateRefusedError.
+    """
+    _require_issued_by(certificate, ca)
+    require_valid(certificate, now)
+    _require_not_ca(certificate)
+    try:
+        names = certificate.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
+    except x509.ExtensionNotFound as error:
+        raise CertificateRefusedError("the certificate names no node") from error
+    if names.get_values_for_type(x509.UniformResourceIdentifier) != [NODE_URI + name]:
+        raise CertificateRefusedError(f"the certificate is not of the node {name}")
+
+
 def verify_root(root: x509.Certificate) -> None:
     """An organisation's root or a cluster's CA: signed by itself, P-256. Raises CertificateRefusedError."""
     _require_issued_by(root, root)

@@ -9,6 +9,7 @@ from typing import Any, Final, Literal, Self, TypeAlias
 from typing_extensions import override
 
 from telerelay_core import ERRORS_TOML, CoreError
+from telerelay_endpoint.escaping import escape
 
 Language: TypeAlias = Literal["en", "ja"]
 Who: TypeAlias = Literal["none", "local", "remote", "infrastructure"]
@@ -95,9 +96,8 @@ class TelerelayError(Exception):
         where = f": {_without_stop(self.detail)}" if self.detail else ""
         attempt = f"  attempt {self.attempt}" if self.attempt else ""
         happened = _without_stop(self.sentence(language))
-        line = f"error[{self.code}] {happened}{where}.  do: {_without_stop(self.remedy(language))}.{attempt}"
-        return "".join(
-            character if character.isprintable() else f"\\u{ord(character):04x}" for character in line
+        return escape(
+            f"error[{self.code}] {happened}{where}.  do: {_without_stop(self.remedy(language))}.{attempt}"
         )
 
 
