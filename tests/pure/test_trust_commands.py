@@ -5,13 +5,14 @@ import json
 import subprocess
 import sys
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 
 import pytest
 import structlog
+from PIL import Image
 
 from telerelay.cli.main import main
 from telerelay.cli.org_options import now
@@ -25,9 +26,10 @@ from telerelay_endpoint.credentials import load_credentials
 from telerelay_endpoint.documents import Kind
 from telerelay_endpoint.enrol_dialogue import enrol
 from telerelay_endpoint.errors import TelerelayError
-from telerelay_endpoint.lines import ClusterLine
+from telerelay_endpoint.lines import ClusterLine, parse_invite
 from telerelay_endpoint.payloads import NodeAddress
 from tests.kit.fake_node import FakeNode
+from tests.kit.qr import read_picture, read_svg, read_terminal
 
 CLUSTER = ClusterLine((bytes(32), bytes(32)), (NodeAddress("tokyo-1", ("192.0.2.1:8443",)),))
 PASSPHRASE = "correct horse"
@@ -207,6 +209,36 @@ def test_an_invite_is_printed_on_a_line_of_its_own(desk: Desk) -> None:
     assert "invite" not in written.data
     assert file.stat().st_mode & 0o777 == 0o600
     assert file.read_text().startswith("telerelay-invite:")
+
+
+def test_an_invite_is_shown_as_a_code_that_a_camera_reads(desk: Desk) -> None:
+    desk.found_and_join()
+    printed = desk.run("invite", "client", "--label", "Tanaka", "--qr").out.splitlines()
+    assert read_terminal(printed[2:]) == printed[1]
+    assert parse_invite(printed[1]).terms.label == "Tanaka"
+
+
+@pytest.mark.parametrize(
+    ("suffix", "read"), [("svg", read_svg), ("png", lambda p: read_picture(Image.open(p)))]
+)
+def test_an_invite_is_written_as_a_code_for_its_owner_only(
+    desk: Desk, suffix: str, read: Callable[[Path], str]
+) -> None:
+    desk.found_and_join()
+    file = desk.path / f"tanaka.{suffix}"
+    written = desk.run("invite", "agent", "--label", "田中さんのPC", "--qr", "--out", str(file))
+    assert "telerelay-invite:" not in written.out
+    assert "telerelay-agent enrol" in written.out
+    assert file.stat().st_mode & 0o777 == 0o600
+    assert parse_invite(read(file)).terms.label == "田中さんのPC"
+
+
+def test_a_code_in_an_unknown_kind_of_file_is_refused_before_an_invite_is_made(desk: Desk) -> None:
+    desk.found_and_join()
+    refused = desk.run("invite", "client", "--label", "Tanaka", "--qr", "--out", str(desk.path / "code.gif"))
+    assert refused.code == 2
+    assert "code.gif: a QR code is written as .svg or .png" in refused.err
+    assert not desk.node.invites
 
 
 def test_an_invite_that_was_interrupted_is_the_same_again(desk: Desk) -> None:

@@ -6,6 +6,7 @@ from typing import Annotated
 import typer
 
 from telerelay.cli.org_options import OrgOption, now, open_api, open_organisation
+from telerelay.org import picture
 from telerelay.org.inviting import BegunInvites, Inviting, invite
 from telerelay_core import format_computer_id
 from telerelay_endpoint import files
@@ -23,6 +24,9 @@ def org_invite(
     out: Annotated[
         Path | None, typer.Option(metavar="FILE", help="Write the invite to FILE (mode 0600) instead.")
     ] = None,
+    qr: Annotated[
+        bool, typer.Option("--qr", help="Show it as a QR code; with --out FILE.svg or FILE.png, write one.")
+    ] = False,
     days: Annotated[int, typer.Option(min=1, max=90, help="How long the invite is good.")] = 7,
     org: OrgOption = None,
     json: JsonOption = False,
@@ -37,8 +41,12 @@ def org_invite(
       telerelay org invite agent --label "Room 204, Tanaka"
 
       telerelay org invite client --label "Tanaka, laptop" --out tanaka.invite
+
+      telerelay org invite client --label "Tanaka, tablet" --qr
     """
     console = Console(json=json, lang=lang)
+    if qr and out:
+        picture.require_kind(out)
     folder = open_organisation(org)
     admin = folder.admin(now())
     begun = BegunInvites(folder.invites_file)
@@ -50,14 +58,18 @@ def org_invite(
     record = {"kind": kind, "label": terms.label, "computer": computer, "expires": rfc3339(terms.expiry)}
     command = f"telerelay-{kind} enrol"
     if out:
-        files.replace(out, line.encode() + b"\n")
         record["file"] = str(out)
-        command += f" --invite-file {out.name}"
+        if qr:
+            picture.write(out, line)
+        else:
+            files.replace(out, line.encode() + b"\n")
+            command += f" --invite-file {out.name}"
     else:
         record["invite"] = line
     until = local_time(terms.expiry)
     about = console.text(f"run there, until {until}: {command}", f"{until} までに相手の端末で実行: {command}")
     if computer:
         about = f"computer ID: {computer}\n{about}"
-    console.data("org-invite", record, about if out else f"{about}\n{line}")
+    shown = [about, *([] if out else [line]), *([picture.draw(line)] if qr and not out else [])]
+    console.data("org-invite", record, "\n".join(shown))
     begun.hand_over(terms)
