@@ -11,14 +11,15 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 
 from telerelay.authority.profile import certify_agent
 from telerelay.node.registry import SEEN_S
-from telerelay_endpoint.certificates import format_chain
+from telerelay_core import Agent, Dial, Stopped, format_computer_id
+from telerelay_endpoint.certificates import encode_certificate, format_chain
 from telerelay_endpoint.keys import make_key
+from tests.kit.hostile.endpoints import RunningAgent, online
 from tests.kit.node import NodeProcess
-from tests.kit.outer_leg import OuterLeg
-from tests.kit.tenant import Files, Tenant
+from tests.kit.tenant import Tenant
 
 AGENTS: Final = 5_000
-"""Two processes of fewer than 20,000 descriptors hold them."""
+"""Two processes of fewer than 20,000 descriptors hold them: an agent has two here."""
 FIRST: Final = 50
 """So many stand before it is counted, so that whatever is made once is made."""
 AT_ONCE: Final = 64
@@ -40,44 +41,59 @@ main()
 """
 
 
-def _files(tenant: Tenant, folder: Path, number: int) -> Files:
-    key = make_key()
-    signer = (tenant.issuer.certificate, tenant.issuer.key)
-    leaf = certify_agent(key.public_key(), number.to_bytes(10, "big"), *signer, tenant.now)
-    both = folder / f"{number}.pem"
-    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
-    both.write_bytes(format_chain([leaf, tenant.issuer.certificate]) + secret)
-    return Files(both, both)
-
-
 @pytest.mark.timeout(180)
 async def test_waiting_agents_cost_python_nothing(tmp_path: Path) -> None:
     with NodeProcess(tmp_path, program=(sys.executable, "-c", COLLECTED)) as node:
         tenant = Tenant(now=int(time.time()))
         node.admit(tenant)
-        files = [_files(tenant, tmp_path, number) for number in range(AGENTS)]
+        agents = [_agent(node, tenant, tmp_path, number) for number in range(AGENTS)]
         turns = asyncio.Semaphore(AT_ONCE)
 
-        async def come(own: Files) -> OuterLeg:
+        async def come(agent: RunningAgent) -> None:
             async with turns:
-                leg = await OuterLeg.dial(node.address, own)
-                assert (await leg.hello("agent")).name == "WELCOME"
-                return leg
+                agent.handle.start()
+                await online(agent)
 
-        legs = await asyncio.gather(*map(come, files[:FIRST]))
+        await asyncio.gather(*map(come, agents[:FIRST]))
         before = await _settled(node, FIRST)
-        legs += await asyncio.gather(*map(come, files[FIRST:]))
+        await asyncio.gather(*map(come, agents[FIRST:]))
         after = await _settled(node, AGENTS)
         assert after["ready_agents"] == AGENTS
         assert after["python_blocks"] - before["python_blocks"] < BLOCKS
         assert after["routes_decided"] == 0
-        for leg in legs:
-            leg.close()
+        await asyncio.gather(*map(_leave, agents))
+
+
+def _agent(node: NodeProcess, tenant: Tenant, folder: Path, number: int) -> RunningAgent:
+    """A computer's agent that has not started yet; its desktop is never asked for."""
+    key, computer = make_key(), number.to_bytes(10, "big")
+    signer = (tenant.issuer.certificate, tenant.issuer.key)
+    leaf = certify_agent(key.public_key(), computer, *signer, tenant.now)
+    both = folder / f"{number}.pem"
+    both.touch(0o600)
+    secret = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    both.write_bytes(format_chain([leaf, tenant.issuer.certificate]) + secret)
+    return RunningAgent(
+        Agent(
+            dial=Dial(nodes=[("relay-1", [node.address])], pins=node.line(tenant).pins, chain=both, key=both),
+            root=encode_certificate(tenant.root),
+            computer=format_computer_id(computer),
+            desktop="127.0.0.1:9",
+            service="rfb",
+            program="telerelay-test/1",
+        )
+    )
+
+
+async def _leave(agent: RunningAgent) -> None:
+    agent.handle.stop()
+    await agent.wait(Stopped)
+    agent.close()
 
 
 async def _settled(node: NodeProcess, agents: int) -> dict[str, int]:
     """The node's counts once all are known, told, written down, and what that left is collected."""
-    deadline = time.monotonic() + 10 + 2 * SEEN_S
+    deadline = time.monotonic() + 50 + 2 * SEEN_S
     while True:
         counts = await asyncio.to_thread(node.statistics)
         waiting = counts["newcomers_waiting"] + counts["sightings_waiting"] + counts["audit_backlog_bytes"]
