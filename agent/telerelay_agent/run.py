@@ -46,7 +46,8 @@ async def _serve(credentials: Credentials, own: OwnDocuments, clock: Clock, desk
         program=PROGRAM,
     )
     state = StateFile(credentials.folder, State(os.getpid(), desktop, int(time.time())))
-    log.info("started", version=__version__, desktop=desktop)
+    log.info("started", version=__version__)
+    log.debug("started", desktop=desktop)
     source = _Source(credentials, own)
     fetching = Fetching(source.fetch)
     service = Service(agent, own, clock, state, log, fetching.want)

@@ -7,6 +7,8 @@ from contextlib import aclosing
 from dataclasses import dataclass
 from typing import Final
 
+import structlog
+
 import telerelay_core as core
 from telerelay_client import __version__
 from telerelay_client.telling import Telling
@@ -69,6 +71,7 @@ class _Run:
         self._client = client
         self._viewer = viewer
         self._telling = telling
+        self._log = structlog.get_logger("client")
         self._ends: dict[str, _Failure] = {}
         self._error: TelerelayError | None = None
         self._process: Process | None = None
@@ -96,6 +99,7 @@ class _Run:
             case core.StageReached():
                 self._telling.reached(event.attempt, event.stage, event.elapsed_ms, event.detail)
             case core.SessionOpened():
+                self._log.info("session opened", attempt=event.attempt)
                 self._telling.opened(event.attempt, event.session, event.rules)
             case core.SessionEnded():
                 self._ended(event)
@@ -133,6 +137,13 @@ class _Run:
         self._client.stop()
 
     def _ended(self, event: core.SessionEnded) -> None:
+        self._log.info(
+            "session ended",
+            attempt=event.attempt,
+            code=event.code,
+            stage=event.stage,
+            duration_ms=event.duration_ms,
+        )
         self._telling.ended(
             event.attempt,
             event.code,

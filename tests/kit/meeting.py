@@ -7,7 +7,14 @@ from typing import Any
 from telerelay_endpoint.certificates import Role, encode_certificate
 from tests.kit.hostile.certified import Certified
 from tests.kit.hostile.desktop import open_desktop
-from tests.kit.hostile.endpoints import RunningAgent, RunningClient, online, running_agent, running_client
+from tests.kit.hostile.endpoints import (
+    PROGRAM,
+    RunningAgent,
+    RunningClient,
+    online,
+    running_agent,
+    running_client,
+)
 from tests.kit.node import NodeProcess
 from tests.kit.tenant import Tenant
 
@@ -26,11 +33,12 @@ async def agent_of(node: NodeProcess, tenant: Tenant) -> AsyncIterator[RunningAg
 
 @asynccontextmanager
 async def client_of(
-    node: NodeProcess, tenant: Tenant, computer: bytes | None = None
+    node: NodeProcess, tenant: Tenant, computer: bytes | None = None, program: str = PROGRAM
 ) -> AsyncIterator[RunningClient]:
-    """The tenant's client; it asks for the tenant's computer, or another (ID of 10 bytes)."""
+    """The tenant's client; it asks for the tenant's computer, or another (ID of 10 bytes), as `program`."""
     own, root = _certified(node, tenant, Role.CLIENT), encode_certificate(tenant.root)
-    async with running_client(own, root, _dial(node, tenant), computer or tenant.computer) as client:
+    wanted = computer or tenant.computer
+    async with running_client(own, root, _dial(node, tenant), wanted, program) as client:
         yield client
 
 

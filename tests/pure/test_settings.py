@@ -75,7 +75,7 @@ def test_without_anything_it_listens_everywhere() -> None:
         ("# here\n\n  workers = 0", ":3:13: workers: Expected `int` >= 1"),
         ('workers = "4"', ":1:11: workers: Expected `int`, got `str`"),
         ("workers = true", ":1:11: workers: Expected `int`, got `bool`"),
-        ("log_json = 1", ":1:12: log_json: Expected `bool`, got `int`"),
+        ("log_json = 1", ":1:12: log_json: Expected `bool | null`, got `int`"),
         ("stop_grace_s = -1", ":1:16: stop_grace_s: Expected `float` >= 0"),
         ('log_level = "loud"', ":1:13: log_level: Invalid enum value 'loud'"),
         ('listen = [\n "127.0.0.1:1",\n]\n lisen = "x"', ":4:2: lisen is no setting; nearest: listen"),

@@ -33,6 +33,6 @@ def org_keep(
       telerelay org keep --keep /var/lib/telerelay/keep --json
     """
     choose_language(lang)
-    log_to_stderr(json=json)
+    log_to_stderr(json=json or None)
     folder = KeeperFolder(keep or (org or default_folder()) / KEEP)
     Keeper(folder, lambda: open_api(folder.credentials(now()))).run()

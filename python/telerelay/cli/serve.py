@@ -41,7 +41,7 @@ def serve(
     console = Console(json=json, lang=lang)
     arguments = {"listen": listen or None, "advertise": advertise or None, "name": name, "data": data}
     settings = load(config, arguments).settings
-    log_to_stderr(json=settings.log_json or json, level=settings.log_level)
+    log_to_stderr(json=json or settings.log_json, level=settings.log_level)
 
     def started(standing: Standing, cluster: Cluster) -> None:
         if cluster.successor_file.exists():

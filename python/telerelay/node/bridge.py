@@ -156,11 +156,21 @@ class Bridge:
 
     def _decide(self, asked: RouteAsked, snapshot: Snapshot | None) -> None:
         self._routed += 1
+        self._log.debug(
+            "attempt asked",
+            attempt=asked.attempt,
+            path=asked.path.hex(),
+            client=asked.client.hex(),
+            computer=asked.computer,
+            address=asked.address,
+            program=asked.program,
+        )
         request = Request(asked.organisation, asked.client, parse_computer_id(asked.computer), asked.service)
         match route(request, snapshot, int(time.time())):
             case Deny(code):
                 self._answers.deny(asked.ticket, code)
             case Here(agent):
+                self._log.info("attempt routed", attempt=asked.attempt)
                 self._started[asked.ticket] = time.monotonic()
                 # The agent is asked while the disk writes: PAIRED waits for both.
                 self._answers.here(asked.ticket, agent)
@@ -183,6 +193,13 @@ class Bridge:
         self._unanswered.discard(ended.ticket)
         # Where our *here* crossed the end on its way, there is a START, and this is its end.
         started = self._started.pop(ended.ticket, None) is not None
+        self._log.info(
+            "attempt ended",
+            attempt=ended.attempt,
+            code=ended.code,
+            stage=ended.stage,
+            duration_ms=ended.duration_ms,
+        )
         self._spool.append(_end_of_path(ended) if ended.routed or started else _end_of_refused(ended))
 
     def _forget_tickets(self) -> None:
@@ -205,12 +222,11 @@ class Bridge:
         self._registry.seen(gone.organisation, gone.device)
 
     def _flagged(self, flagged: Flagged) -> None:
+        organisation = flagged.organisation.hex()
         self._log.warning(
-            "a certificate is used by two machines",
-            code=flagged.code,
-            organisation=flagged.organisation.hex(),
-            device=flagged.device.hex(),
+            "a certificate is used by two machines", code=flagged.code, organisation=organisation
         )
+        self._log.debug("whose certificate that is", organisation=organisation, device=flagged.device.hex())
         self._registry.flagged(flagged.organisation, flagged.device, flagged.code)
 
 

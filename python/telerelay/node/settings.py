@@ -136,7 +136,9 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Meta(description="Text that agents and clients are shown."),
     ] = None
     log_level: Annotated[Level, Meta(description="Least level that is logged.")] = "info"
-    log_json: Annotated[bool, Meta(description="Log in JSON, one object a line.")] = False
+    log_json: Annotated[
+        bool | None, Meta(description="Log in JSON, one object a line; default: wherever no terminal is.")
+    ] = None
 
     def listeners(self) -> list[tuple[str, Side]]:
         """Every address with its side (PROTOCOL.md §1.1)."""

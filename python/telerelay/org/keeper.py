@@ -115,7 +115,8 @@ class Keeper:
             self._log.warning("refused", invite=invite, reason=decision.reason)
             return False
         entry = decision.entry
-        self._log.info("approved", invite=invite, device=entry.device.hex(), kind=entry.kind)
+        self._log.info("approved", invite=invite, kind=entry.kind)
+        self._log.debug("approved", invite=invite, device=entry.device.hex())
         return isinstance(decision, Issue)
 
     def _stamp(self, api: OrganisationApi) -> None:

@@ -1,12 +1,12 @@
 """Opens the store, brings its tables up to date, and hands out transactions."""
 
 import asyncio
-import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
+import structlog
 from alembic import command
 from alembic.config import Config
 from sqlalchemy import Connection, create_engine, event
@@ -121,6 +121,6 @@ def _prepare_sqlite(engine: Engine) -> None:
 
 def _store_error(error: SQLAlchemyError) -> TelerelayError:
     # The statement and its values are data of organisations: to the log at DEBUG, never into an answer.
-    logging.getLogger(__name__).debug("store", exc_info=error)
+    structlog.get_logger("store").debug("the database refuses", exc_info=error)
     cause = getattr(error, "orig", None) or error
     return TelerelayError("STORE", detail=f"{type(cause).__name__}: {cause}")

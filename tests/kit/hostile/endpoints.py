@@ -26,7 +26,7 @@ from tests.kit.hostile.certified import Certified
 
 Event = TypeVar("Event")
 RULES = SessionRules(sessions=8, resume_limit_s=0, idle_timeout_s=0, shown=["sessions=8"])
-_PROGRAM = "telerelay-test/1"
+PROGRAM = "telerelay-test/1"
 
 
 class Told:
@@ -139,7 +139,7 @@ async def running_agent(
         computer=format_computer_id(own.computer),
         desktop=desktop,
         service="rfb",
-        program=_PROGRAM,
+        program=PROGRAM,
     )
     told = RunningAgent(handle)
     handle.start()
@@ -153,7 +153,7 @@ async def running_agent(
 
 @asynccontextmanager
 async def running_client(
-    own: Certified, root: bytes, dial: dict[str, Any], computer: bytes
+    own: Certified, root: bytes, dial: dict[str, Any], computer: bytes, program: str = PROGRAM
 ) -> AsyncIterator[RunningClient]:
     """Run a client of `computer`."""
     handle = Client(
@@ -162,7 +162,7 @@ async def running_client(
         computer=format_computer_id(computer),
         service="rfb",
         door="tcp:127.0.0.1:0",
-        program=_PROGRAM,
+        program=program,
     )
     told = RunningClient(handle)
     handle.start()
