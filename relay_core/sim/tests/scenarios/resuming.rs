@@ -80,12 +80,18 @@ fn sessions(resume_limit: u32, is_elsewhere: bool) -> Vec<(Scenario, Places)> {
     sessions
 }
 
-/// The session went on by a second path, at this node; nothing is lost, and each attempt has its end.
+/// The session went on by a second path, at this node, which was dialled first; nothing is lost, nothing comes twice.
 fn went_on(told: &Told, node: usize) {
     assert!(told.ends(0).iter().all(|code| *code == Code::Done));
     told.brought(SCREEN, INPUT);
     let nodes: Vec<_> = told.joined().iter().map(|path| path.node).collect();
     assert_eq!(nodes[1..], [node]);
+    let dials = told.all(|who, what| match (who, what) {
+        (Who::Client(_), What::Dialled(node)) => Some(*node),
+        _ => None,
+    });
+    let again = dials.iter().find(|&&(at, _)| at >= Moment::ZERO + HIT);
+    assert_eq!(again.expect("it dials again").1, node);
     for end in [Who::Agent(0), Who::Client(0)] {
         assert_eq!(told.when(end, &What::Resumed { generation: 1 }).len(), 1);
         assert_eq!(told.session_ends(end), [Code::Done]);
