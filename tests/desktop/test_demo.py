@@ -5,8 +5,9 @@ import json
 import os
 import re
 import signal
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -51,6 +52,10 @@ def is_there(pid: int) -> bool:
     return Path(f"/proc/{pid}").exists()
 
 
+def all_gone(pids: Sequence[int]) -> bool:
+    return not any(map(is_there, pids))
+
+
 async def test_it_shows_its_own_desktop_and_ends(tmp_path: Path) -> None:
     async with demo(tmp_path) as program:
         assert await asyncio.wait_for(program.end(), READY) == "ended with status 0", program.log.read_text()
@@ -72,7 +77,7 @@ async def test_its_file_names_what_runs_and_ctrl_c_takes_everything_down(
     options = (
         "--keep",
         "--sessions",
-        "2",
+        "3",
         "--desktop",
         f"{desktop.host}:{desktop.port}",
         "--json",
@@ -81,23 +86,36 @@ async def test_its_file_names_what_runs_and_ctrl_c_takes_everything_down(
     async with demo(tmp_path, *options) as program:
         record = await ready(program, file)
         assert record["schema"] == "telerelay.demo/1"
-        assert len(record["agents"]) == len(record["clients"]) == 2
+        assert len(record["agents"]) == len(record["clients"]) == 3
         assert all(is_there(pid) for pid in pids(record))
         assert all(
             agent["desktop"] == {"host": desktop.host, "port": desktop.port} for agent in record["agents"]
         )
-        assert len({agent["computer_id"] for agent in record["agents"]}) == 2
+        assert len({agent["computer_id"] for agent in record["agents"]}) == 3
         folders = [record["nodes"][0]["data_dir"], record["organisation"]["dir"]]
         assert all(Path(folder).is_dir() for folder in folders)
         with Image.open(record["screen_png"]) as screen:
             assert screen.tobytes() == picture.tobytes()
-        for client in record["clients"]:
-            async with capture_desktop(client["listen"]["host"], client["listen"]["port"]) as capture:
-                assert (await capture.picture()).tobytes() == picture.tobytes()
+        await _assert_pairs(record, picture)
         os.kill(program.pid, signal.SIGINT)
         assert await asyncio.wait_for(program.end(), 30) == "ended with status 130"
-    assert not any(is_there(pid) for pid in pids(record))
+    assert all_gone(pids(record))
     assert not any(Path(folder).exists() for folder in folders)
+
+
+async def _assert_pairs(record: dict[str, Any], picture: Image.Image) -> None:
+    """Every client shows the picture, and agents[i] serves clients[i] and nobody else: they go together."""
+    agents = [agent["pid"] for agent in record["agents"]]
+    clients = [client["pid"] for client in record["clients"]]
+    async with AsyncExitStack() as viewers:
+        for client in record["clients"]:
+            door = client["listen"]
+            viewer = await viewers.enter_async_context(capture_desktop(door["host"], door["port"]))
+            assert (await viewer.picture()).tobytes() == picture.tobytes()
+        for at, agent in enumerate(agents, start=1):
+            os.kill(agent, signal.SIGTERM)
+            await eventually(partial(all_gone, clients[:at]), 30)
+            assert all(map(is_there, clients[at:]))
 
 
 async def test_with_the_node_stopped_it_fails_and_says_where(tmp_path: Path, desktop: Desktop) -> None:
