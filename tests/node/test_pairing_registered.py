@@ -18,7 +18,7 @@ from telerelay.org.api import OrganisationApi
 from telerelay.org.folder import OrganisationFolder
 from telerelay.org.inviting import Inviting, invite
 from telerelay_core import parse_computer_id
-from telerelay_endpoint.credentials import RELAY_FILE, load_credentials
+from telerelay_endpoint.credentials import KEY_FILE, load_credentials
 from telerelay_endpoint.invite_keys import INVITE_ID_SIZE, InviteKind, InviteTerms
 from telerelay_endpoint.terms import current_terms
 from tests.kit.hostile.desktop import open_desktop
@@ -113,8 +113,12 @@ async def test_another_key_does_not_get_the_computer_and_the_session_goes_on(tow
         enrol = ("telerelay-agent", "enrol", "--data", str(other), "--accept-terms", terms)
         with pytest.raises(ProgramError) as refused:
             await town.commands.run(*enrol, said=f"{line}\n", timeout=20)
-        assert refused.value.said.splitlines()[-1].startswith("error[ID_TAKEN]")
-        assert not (other / RELAY_FILE).exists()
+        said = refused.value.said.splitlines()[-1]
+        assert said.startswith("error[ID_TAKEN]")
+        assert f"{town.computer} stays with the key" in said
+        assert "an invite with a new computer ID" in said
+        # The next invite is asked for; the key waits for it.
+        assert [path.name for path in other.iterdir()] == [KEY_FILE]
         writer.write(b"typed")
         assert await reader.readexactly(5) == b"typed"
         assert "offline" not in [event.get("event") for event in agent.program.told()]

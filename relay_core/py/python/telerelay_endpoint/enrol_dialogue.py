@@ -35,7 +35,7 @@ def enrol(
     """Enrol this machine into `folder`, or go on where an interrupted run stopped.
 
     `accept_terms`: the version that whoever installs has accepted for the person.
-    Raises TelerelayError: INVITE, TERMS, USAGE, UNREACHABLE, PIN, KEY_FILE.
+    Raises TelerelayError: INVITE, ID_TAKEN, TERMS, USAGE, UNREACHABLE, PIN, KEY_FILE.
     """
     pending = Pending.load(folder)
     if pending is None or invite_file is not None:
@@ -51,7 +51,7 @@ def enrol(
     try:
         relay = enrolment.finish(folder, pending, open_cluster, lambda: int(time.time()), _Waiting(console))
     except TelerelayError as error:
-        if error.code == "INVITE":
+        if error.code in ("INVITE", "ID_TAKEN"):
             # It will not be better next time; the key stays for the next invite.
             (folder / PENDING_FILE).unlink()
         raise
