@@ -1,4 +1,6 @@
 //! The rules between endpoints and nodes (PROTOCOL.md §5).
+use std::time::Duration;
+
 use telerelay_outer::node::Census;
 use telerelay_wire::ids::Stage;
 use telerelay_wire::{Code, Moment, Reason, limits};
@@ -179,6 +181,54 @@ pub(crate) fn one_report_per_path(reports: u32) -> Verdict {
     })
 }
 
+/// §5.3 step 5: ACCEPT and the record make a path, in whichever order they come.
+pub(crate) fn consent_and_record_make_a_path(is_agreed: bool, is_joined: bool) -> Verdict {
+    hold(
+        ("consent_and_record_make_a_path", "§5.3"),
+        is_joined || !is_agreed,
+        || "ACCEPT and the record are there, and no PAIRED".to_owned(),
+    )
+}
+
+/// §5.3 step 4: where the agent was here within a minute, ABSENT is said only after 3 s of waiting for it.
+pub(crate) fn whoever_may_come_back_is_waited_for(has_hope: bool, waited: Duration) -> Verdict {
+    hold(
+        ("whoever_may_come_back_is_waited_for", "§5.3"),
+        !has_hope || waited >= limits::GAP_WAIT,
+        || format!("ABSENT after {waited:?}, and the agent was here a moment ago"),
+    )
+}
+
+/// §5.3 step 4: nobody waits for an agent that was not here within a minute.
+pub(crate) fn nobody_waits_in_vain(has_hope: bool) -> Verdict {
+    hold(("nobody_waits_in_vain", "§5.3"), has_hope, || {
+        "an attempt waits for an agent that left long ago".to_owned()
+    })
+}
+
+/// §5.3 step 3, §5.8: a ready connection is not claimed while a newcomer waits for it to show that it lives.
+pub(crate) fn no_leg_in_doubt_is_claimed(is_in_doubt: bool) -> Verdict {
+    hold(
+        ("no_leg_in_doubt_is_claimed", "§5.8"),
+        !is_in_doubt,
+        || "INCOMING to an agent that has not answered KEEPALIVE".to_owned(),
+    )
+}
+
+/// §5.2: whose ready connection stands is told out as ready.
+pub(crate) fn a_ready_agent_is_told_out(is_told_out: bool) -> Verdict {
+    hold(("a_ready_agent_is_told_out", "§5.2"), is_told_out, || {
+        "an agent is ready, and was told out as gone".to_owned()
+    })
+}
+
+/// §5.6: what the node ends itself ends with the node's code.
+pub(crate) fn the_nodes_word_stands(told: &Reason, ruled: Code) -> Verdict {
+    hold(("the_nodes_word_stands", "§5.6"), *told == ruled, || {
+        format!("the node ruled {ruled:?} and says {told}")
+    })
+}
+
 /// §5.6: a path that has ended is reported as soon as there is a ready connection.
 pub(crate) fn a_report_leaves_at_once(owed: usize) -> Verdict {
     hold(("a_report_leaves_at_once", "§5.6"), owed == 0, || {
@@ -247,6 +297,14 @@ mod tests {
             [1, 2].map(one_ready_connection_at_most),
             [true, false].map(|dials| an_agent_that_accepts_dials_at_once(true, dials)),
             [1, 2].map(one_report_per_path),
+            [true, false].map(|joined| consent_and_record_make_a_path(true, joined)),
+            [3, 2]
+                .map(Duration::from_secs)
+                .map(|waited| whoever_may_come_back_is_waited_for(true, waited)),
+            [true, false].map(nobody_waits_in_vain),
+            [false, true].map(no_leg_in_doubt_is_claimed),
+            [true, false].map(a_ready_agent_is_told_out),
+            [Code::Cut, Code::Revoked].map(|code| the_nodes_word_stands(&Code::Cut.into(), code)),
             [0, 1].map(a_report_leaves_at_once),
             [2, 1].map(|now| no_dial_before_its_time(Some(ms(2)), ms(now))),
             [Some(ms(0)), None].map(|not_before| no_dial_before_its_time(not_before, ms(9))),

@@ -1,5 +1,6 @@
 //! What was seen of one life of one node: its attempts, the ready connections of its agents, who waits for whom.
 use std::collections::{BTreeMap, BTreeSet};
+use std::time::Duration;
 
 use telerelay_outer::node::{AttemptTicket, Decision, Join, RouteRequest, Terminal};
 use telerelay_outer::{How, LegKey};
@@ -13,6 +14,7 @@ use crate::invariants::{self, Verdict};
 #[derive(Debug, Default)]
 struct AttemptBook {
     attempt: Option<AttemptId>,
+    client: Option<DeviceId>,
     began: Moment,
     decided: Option<Moment>,
     denied: Option<Code>,
@@ -22,6 +24,10 @@ struct AttemptBook {
     claimed: Option<Moment>,
     accepted_on: Option<LegKey>,
     is_joined: bool,
+    /// The operator or a revocation ends it, since then and with this code.
+    ruled: Option<(Moment, Code)>,
+    /// The machine closes its legs.
+    is_closing: bool,
     /// When both legs of its path were closed.
     path_over: Option<Moment>,
     /// What the agent said first.
@@ -35,9 +41,11 @@ struct AgentLeg {
     device: DeviceId,
     instance: Instance,
     counter: u64,
+    /// When HELLO came.
+    hello: Moment,
     /// WELCOME left for it.
     is_welcome: bool,
-    /// When a frame last came from it.
+    /// When a frame last came from it, or WELCOME left.
     heard: Moment,
     /// When it was asked whether it lives, if nothing came since.
     pinged: Option<Moment>,
@@ -54,8 +62,16 @@ pub(crate) struct NodeBook {
     /// Legs with an INCOMING that is not answered by REFUSE.
     claims: BTreeMap<LegKey, PathId>,
     joined: BTreeMap<LegKey, PathId>,
+    /// When a leg of an agent was last closed.
+    left: BTreeMap<DeviceId, Moment>,
+    /// When a ready connection was last claimed.
+    claimed: BTreeMap<DeviceId, Moment>,
+    /// The node stops: nothing new since it was told so, and this is its last moment.
+    deadline: Option<Moment>,
     /// Attempts that wait for a ready connection, in the order in which they began to.
     waiting: Vec<AttemptTicket>,
+    /// Attempts whose agent was not here for so long that nobody waits for it.
+    vain: BTreeSet<AttemptTicket>,
 }
 
 impl NodeBook {
@@ -64,12 +80,15 @@ impl NodeBook {
         let book = self.attempts.entry(request.ticket).or_default();
         book.began = now;
         book.attempt = Some(request.attempt);
+        book.client = Some(request.client);
         self.tickets.insert(request.path, request.ticket);
         self.live.insert(request.ticket);
     }
 
     /// Python decides, while the attempt still waits for it.
     pub(crate) fn decided(&mut self, ticket: AttemptTicket, decision: &Decision, now: Moment) {
+        let has_hope =
+            matches!(decision, Decision::Here(device) if self.may_be_waited_for(*device, now));
         let Some(book) = self.attempts.get_mut(&ticket) else {
             return;
         };
@@ -78,6 +97,9 @@ impl NodeBook {
             Decision::Here(device) => {
                 book.agent = Some(*device);
                 self.waiting.push(ticket);
+                if !has_hope {
+                    self.vain.insert(ticket);
+                }
             }
             Decision::Deny(reason) => book.denied = reason.code(),
             // The attempt goes on at another node and ends here.
@@ -87,6 +109,38 @@ impl NodeBook {
             }
             Decision::Later(_) => {}
         }
+    }
+
+    /// Whether a leg of this agent is here or was within the node's memory, or somebody waits for one already (§5.3 step 4).
+    fn may_be_waited_for(&self, device: DeviceId, now: Moment) -> bool {
+        let is_of = |agent: &AgentLeg| agent.device == device;
+        let left = self.left.get(&device);
+        let goes_on = |ticket: &AttemptTicket| {
+            self.attempts.get(ticket).is_some_and(|book| {
+                book.agent == Some(device) && book.is_joined && book.path_over.is_none()
+            })
+        };
+        self.agents.values().any(is_of)
+            || left.is_some_and(|&left| now.since(left) <= limits::GAP_MEMORY)
+            || self.live.iter().any(goes_on)
+            || self.waits_for(device).next().is_some()
+    }
+
+    /// Everything of a device is to end, by the node's word.
+    pub(crate) fn rules(&mut self, device: DeviceId, code: Code, now: Moment) {
+        for ticket in &self.live {
+            if let Some(book) = self.attempts.get_mut(ticket)
+                && [book.agent, book.client].contains(&Some(device))
+                && book.path_over.is_none()
+            {
+                book.ruled.get_or_insert((now, code));
+            }
+        }
+    }
+
+    /// The node takes nothing new, and what runs has its time until then.
+    pub(crate) fn stops(&mut self, deadline: Moment) {
+        self.deadline.get_or_insert(deadline);
     }
 
     /// The record is durable.
@@ -103,11 +157,12 @@ impl NodeBook {
             agent.pinged = None;
         }
         match frame {
-            Frame::Hello(hello) if hello.role == Role::Agent => {
+            Frame::Hello(hello) if hello.role == Role::Agent && self.deadline.is_none() => {
                 let agent = AgentLeg {
                     device,
                     instance: hello.instance,
                     counter: hello.counter,
+                    hello: now,
                     is_welcome: false,
                     heard: now,
                     pinged: None,
@@ -148,6 +203,7 @@ impl NodeBook {
             Frame::Welcome(_) => {
                 if let Some(agent) = self.agents.get_mut(&leg) {
                     agent.is_welcome = true;
+                    agent.heard = now;
                 }
                 Ok(())
             }
@@ -184,6 +240,12 @@ impl NodeBook {
         invariants::a_ready_connection_is_claimed_once(leg.0, is_claimed)?;
         let ticket = self.tickets.get(&path).copied();
         let first = self.waits_for(device).next();
+        let is_in_doubt = self
+            .agents
+            .get(&leg)
+            .is_some_and(|agent| self.is_in_doubt(agent));
+        invariants::no_leg_in_doubt_is_claimed(is_in_doubt)?;
+        self.claimed.insert(device, now);
         let Some(ticket) = ticket else {
             return invariants::incoming_goes_to_whom_route_named(false);
         };
@@ -193,6 +255,12 @@ impl NodeBook {
         let is_named = book.agent == Some(device);
         invariants::incoming_goes_to_whom_route_named(is_named)?;
         invariants::whoever_waits_longest_is_served(ticket.0, first.map(|ticket| ticket.0))
+    }
+
+    /// Whether a ready connection was asked if it lives, while another instance of its device waits for the answer (§5.8).
+    fn is_in_doubt(&self, agent: &AgentLeg) -> bool {
+        let challenges = |other: &AgentLeg| other.device == agent.device && !other.is_welcome;
+        agent.pinged.is_some() && self.agents.values().any(challenges)
     }
 
     fn waits_for(&self, device: DeviceId) -> impl Iterator<Item = AttemptTicket> {
@@ -235,25 +303,35 @@ impl NodeBook {
                     .is_some_and(|pinged| now.since(pinged) >= limits::CLONE_PING);
             invariants::a_living_agent_keeps_its_place(is_replaced || is_silent)?;
         }
-        self.closed(leg);
+        if let Some(&path) = self.joined.get(&leg)
+            && let Some(book) = self.of_path(path)
+        {
+            book.is_closing = true;
+        }
+        self.closed(leg, now);
         Ok(())
     }
 
     /// A leg is closed.
-    pub(crate) fn closed(&mut self, leg: LegKey) {
+    pub(crate) fn closed(&mut self, leg: LegKey, now: Moment) {
         self.claims.remove(&leg);
-        self.agents.remove(&leg);
+        if let Some(agent) = self.agents.remove(&leg) {
+            self.left.insert(agent.device, now);
+        }
     }
 
     /// Both legs of a path are closed.
     pub(crate) fn path_over(&mut self, path: PathId, now: Moment) {
         if let Some(book) = self.of_path(path) {
             book.path_over = Some(now);
+            if let Some(device) = book.agent {
+                self.left.insert(device, now);
+            }
         }
     }
 
     /// The terminal event of an attempt.
-    pub(crate) fn ends(&mut self, told: &Terminal) -> Verdict {
+    pub(crate) fn ends(&mut self, told: &Terminal, now: Moment) -> Verdict {
         let ticket = told.ticket;
         self.live.remove(&ticket);
         self.waiting.retain(|&waiting| waiting != ticket);
@@ -264,7 +342,17 @@ impl NodeBook {
             let report = book.report.as_ref().map(|(code, stage)| (code, *stage));
             invariants::the_agents_word_counts((&told.code, told.stage), report)?;
         }
-        Ok(())
+        if told.code == Code::Absent && told.stage == Stage::Claim {
+            let waited = book.decided.map_or(Duration::ZERO, |at| now.since(at));
+            let has_hope = !self.vain.contains(&ticket);
+            invariants::whoever_may_come_back_is_waited_for(has_hope, waited)?;
+        }
+        match book.ruled {
+            Some((_, code)) if book.denied.is_none() => {
+                invariants::the_nodes_word_stands(&told.code, code)
+            }
+            _ => Ok(()),
+        }
     }
 
     /// The node has stopped: every attempt has ended.
@@ -275,11 +363,15 @@ impl NodeBook {
     }
 
     /// What holds at every step.
-    pub(crate) fn judge(&self, now: Moment) -> Verdict {
+    pub(crate) fn judge(&self, told_out: &BTreeSet<DeviceId>, now: Moment) -> Verdict {
         for ticket in &self.live {
             if let Some(book) = self.attempts.get(ticket) {
                 book.judge(now)?;
+                book.judge_ruled(self.deadline, now)?;
             }
+        }
+        for ticket in &self.waiting {
+            invariants::nobody_waits_in_vain(!self.vain.contains(ticket))?;
         }
         let devices: BTreeSet<_> = self.agents.values().map(|agent| agent.device).collect();
         for device in devices {
@@ -293,8 +385,29 @@ impl NodeBook {
             invariants::one_ready_connection_per_device(ready.len())?;
             let waiting = self.waits_for(device).count();
             invariants::few_wait_for_one_device(waiting)?;
-            let is_ready = ready.iter().any(|(_, agent)| agent.pinged.is_none());
+            let is_ready = ready.iter().any(|(_, agent)| !self.is_in_doubt(agent));
             invariants::nobody_waits_for_a_ready_agent(waiting, is_ready)?;
+            if !ready.is_empty() {
+                invariants::a_ready_agent_is_told_out(told_out.contains(&device))?;
+            }
+            ready.iter().try_for_each(|(_, agent)| {
+                let silence = limits::READY_SILENCE;
+                invariants::nobody_waits_too_long("a ready agent", agent.heard, now, silence)
+            })?;
+        }
+        for agent in self.agents.values().filter(|agent| !agent.is_welcome) {
+            let (hello, most) = (agent.hello, limits::CLONE_PING);
+            invariants::nobody_waits_too_long("the answer to HELLO", hello, now, most)?;
+        }
+        let stands = |device: DeviceId| {
+            self.agents.iter().any(|(leg, agent)| {
+                agent.device == device && agent.is_welcome && !self.claims.contains_key(leg)
+            })
+        };
+        for &device in told_out.iter().filter(|&&device| !stands(device)) {
+            let claimed = self.claimed.get(&device).copied().unwrap_or(Moment::ZERO);
+            let most = limits::ACCEPT + limits::GAP_WAIT;
+            invariants::nobody_waits_too_long("a claimed agent's next leg", claimed, now, most)?;
         }
         Ok(())
     }
@@ -311,8 +424,28 @@ impl NodeBook {
 }
 
 impl AttemptBook {
+    /// What the node itself ends, ends: at once where it is no path yet, else when CLOSE has had its time to cross (§5.6).
+    fn judge_ruled(&self, deadline: Option<Moment>, now: Moment) -> Verdict {
+        let since = match (self.ruled, deadline) {
+            (Some((ruled, _)), _) => ruled,
+            (None, Some(deadline)) => deadline,
+            (None, None) => return Ok(()),
+        };
+        let most = if self.is_joined {
+            limits::CUT
+        } else {
+            Duration::ZERO
+        };
+        if self.is_closing || self.path_over.is_some() {
+            return Ok(());
+        }
+        invariants::nobody_waits_too_long("the end that the node ruled", since, now, most)
+    }
+
     /// Nobody waits longer than the limits say.
     fn judge(&self, now: Moment) -> Verdict {
+        let is_agreed = self.accepted_on.is_some() && self.recorded;
+        invariants::consent_and_record_make_a_path(is_agreed, self.is_joined)?;
         let wait = |what, since, most| invariants::nobody_waits_too_long(what, since, now, most);
         match (self.decided, self.claimed, self.path_over) {
             (None, ..) => wait("route", self.began, limits::ROUTE),

@@ -184,7 +184,7 @@ impl NodeHost {
     }
 
     fn drop_leg(&mut self, key: LegKey, abort: bool, scene: &mut Scene) {
-        self.book.closed(key);
+        self.book.closed(key, scene.now);
         if let Some(NodeLeg {
             phase: Phase::Framed(leg) | Phase::Closing(leg),
             ..
@@ -206,7 +206,7 @@ impl NodeHost {
                 Command::AgentReady(agent) => self.presence(agent.device, true, scene),
                 Command::AgentGone { device, .. } => self.presence(device, false, scene),
                 Command::Terminal(told) => {
-                    let verdict = self.book.ends(&told);
+                    let verdict = self.book.ends(&told, scene.now);
                     scene.check(verdict);
                     self.terminal(&told, scene);
                 }
@@ -398,7 +398,7 @@ impl NodeHost {
             &self.machine.census(),
             self.legs.values().filter(is_known).count(),
         ));
-        scene.check(self.book.judge(scene.now));
+        scene.check(self.book.judge(&self.ready, scene.now));
         for leg in self.legs.values() {
             if let Phase::Framed(leg) | Phase::Closing(leg) = &leg.phase {
                 scene.check(leg.judge());

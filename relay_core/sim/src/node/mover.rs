@@ -345,13 +345,15 @@ impl Half {
         Some(Came::Event(arrival))
     }
 
-    /// Writes, and answers SWITCH when everything before it has left. Whether something changed; `None`: the leg is broken.
+    /// Writes, and answers SWITCH when everything before it has left. Whether something changed, so that the other leg may be
+    /// read again; `None`: the leg is broken.
     fn flush(&mut self, scene: &mut Scene) -> Option<bool> {
         if self.is_closed {
             return Some(false);
         }
         let mut has_changed = false;
         loop {
+            let backlog = self.leg.backlog();
             if !self
                 .leg
                 .flush(&mut scene.network, scene.now, &mut scene.agenda)
@@ -359,6 +361,7 @@ impl Half {
                 self.close(true, scene);
                 return None;
             }
+            has_changed |= self.leg.backlog() < backlog;
             let (next, writes_switch) = flushed(self.sending);
             if self.leg.backlog() > 0 || next == self.sending {
                 break;

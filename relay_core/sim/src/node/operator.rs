@@ -71,6 +71,7 @@ impl NodeHost {
             nodes: Vec::new().try_into().expect("none"),
             spread: 5,
         };
+        self.book.stops(scene.now + grace);
         self.machine.stop(scene.now + grace, &goaway);
         self.obey(scene);
     }
@@ -91,6 +92,7 @@ impl NodeHost {
     /// `node cut`.
     pub(crate) fn cut(&mut self, device: DeviceId, scene: &mut Scene) {
         if self.is_up {
+            self.book.rules(device, Code::Cut, scene.now);
             let scope = Scope::Device(ORGANISATION, device);
             self.machine.cut(scope, Code::Cut, scene.now);
             self.obey(scene);
@@ -100,6 +102,7 @@ impl NodeHost {
     /// A revocation list takes a device away.
     pub(crate) fn revoke(&mut self, device: DeviceId, scene: &mut Scene) {
         if self.is_up {
+            self.book.rules(device, Code::Revoked, scene.now);
             let mut snapshot = Snapshot::default();
             snapshot
                 .organisations

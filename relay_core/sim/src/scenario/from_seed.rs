@@ -36,7 +36,7 @@ impl Scenario {
             faults.extend(race(&mut agents, &mut clients[0], dice));
         }
         faults.extend(contest(&agents, dice));
-        Self {
+        let mut scenario = Self {
             seed,
             network: network(is_stormy, dice),
             python: python(dice),
@@ -45,7 +45,62 @@ impl Scenario {
             clients,
             faults,
             runs_for,
+        };
+        match dice.below(10) {
+            0 => scenario.absence(dice),
+            1 => scenario.brief_clone(dice),
+            _ => {}
         }
+        scenario
+    }
+
+    /// An agent's machine is off, for longer or shorter than a node remembers it, and somebody asks for it meanwhile.
+    fn absence(&mut self, dice: &mut Dice) {
+        let agent = dice.index(self.agents.len());
+        let off = dice.between(3_000, 20_000);
+        let returns = ms(dice.between(2_000, 100_000));
+        let client = &mut self.clients[0];
+        client.computer = self.agents[agent].device;
+        client.starts = ms(off + dice.between(500, 90_000));
+        client.decision = DecisionPlan::Here;
+        self.faults.push((
+            ms(off),
+            Fault::KillAgent {
+                agent,
+                is_silent: dice.percent(50),
+                returns: Some(returns),
+            },
+        ));
+        // It is back before everybody is told to stop.
+        let back = ms(off) + returns + secs(30);
+        self.runs_for = self.runs_for.max(client.starts).max(back);
+    }
+
+    /// A cloned disk: its agent comes while the first one's line is dead for a moment, and dies while it waits to be told
+    /// which of them stays. Somebody asks for them meanwhile.
+    fn brief_clone(&mut self, dice: &mut Dice) {
+        let stalls = dice.between(3_000, 20_000);
+        let comes = stalls + dice.between(10, 1_000);
+        let clone = AgentPlan {
+            starts: ms(comes),
+            ..self.agents[0]
+        };
+        let client = &mut self.clients[0];
+        client.computer = clone.device;
+        client.starts = ms(comes + dice.below(1_500));
+        client.decision = DecisionPlan::Here;
+        let stall = Break::Stall(ms(dice.between(2_000, 5_000)));
+        let dies = Fault::KillAgent {
+            agent: self.agents.len(),
+            is_silent: dice.percent(20),
+            returns: Some(ms(dice.below(5_000))),
+        };
+        self.agents.push(clone);
+        self.faults
+            .push((ms(stalls), Fault::Break(Target::Ready, stall)));
+        self.faults
+            .push((ms(comes + dice.between(300, 2_800)), dies));
+        self.runs_for = self.runs_for.max(ms(comes) + secs(20));
     }
 }
 

@@ -16,12 +16,13 @@ use crate::run::{Failure, Outcome};
 use crate::scenario::Scenario;
 use crate::scene::Scene;
 
-/// From the time when everybody is told to stop: clients leave, agents end what is left, agents leave, nodes stop.
+/// From the time when everybody is told to stop: clients leave, agents end what is left, agents leave, and when the nodes remember
+/// nobody any more they stop.
 const STOPS: [(Duration, Stop); 4] = [
     (Duration::ZERO, Stop::Clients),
     (Duration::from_secs(20), Stop::Sessions),
     (Duration::from_secs(30), Stop::Agents),
-    (Duration::from_secs(40), Stop::Nodes),
+    (Duration::from_secs(200), Stop::Nodes),
 ];
 
 /// How long a node has for what runs when everybody has left.
@@ -248,10 +249,10 @@ impl World {
                     .for_each(|one| one.end_sessions(scene));
             }
             Stop::Agents => self.agents.iter_mut().for_each(|one| one.stop(scene)),
-            Stop::Nodes => self
-                .nodes
-                .iter_mut()
-                .for_each(|one| one.drain(GRACE, scene)),
+            Stop::Nodes => self.nodes.iter_mut().for_each(|one| {
+                one.judge_end(scene);
+                one.drain(GRACE, scene);
+            }),
         }
     }
 
@@ -289,7 +290,6 @@ impl World {
             "connections",
             scene.network.len(),
         ));
-        self.nodes.iter().for_each(|one| one.judge_end(scene));
         self.agents.iter().for_each(|one| one.judge_end(scene));
         self.clients.iter().for_each(|one| one.judge_end(scene));
     }
