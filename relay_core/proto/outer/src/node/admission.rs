@@ -4,6 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use telerelay_wire::Code;
 use telerelay_wire::ids::{ComputerId, DeviceId, OrganisationId, Role};
 
+use super::table::DeviceKey;
 use crate::leg::VERSION;
 
 /// Whom a listener is for.
@@ -62,13 +63,14 @@ pub struct Snapshot {
 impl Snapshot {
     /// Why this device may not speak to the node, if it may not. An organisation that is not known any more counts as
     /// suspended: its certificate was accepted while it was.
-    pub fn refuses(&self, identity: &Identity) -> Option<Code> {
-        if self.organisations.get(&identity.organisation) != Some(&Standing::Admitted) {
+    pub(super) fn refuses(&self, device: DeviceKey) -> Option<Code> {
+        let DeviceKey {
+            organisation,
+            device,
+        } = device;
+        if self.organisations.get(&organisation) != Some(&Standing::Admitted) {
             Some(Code::Suspended)
-        } else if self
-            .revoked
-            .contains(&(identity.organisation, identity.device))
-        {
+        } else if self.revoked.contains(&(organisation, device)) {
             Some(Code::Revoked)
         } else {
             None

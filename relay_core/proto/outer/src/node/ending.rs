@@ -47,6 +47,29 @@ impl Node {
         }
         if let Some(report) = report {
             self.reported(ticket, Some(report));
+        } else {
+            self.end_unless_awaited(ticket);
+        }
+    }
+
+    /// Agents that were turned away have no leg any more on which a report could come.
+    pub(super) fn await_no_report_of_the_refused(&mut self) {
+        let ended: Vec<_> = self
+            .attempts
+            .iter()
+            .filter(|(_, attempt)| matches!(attempt.phase, Phase::Ended { .. }))
+            .map(|(&ticket, _)| ticket)
+            .collect();
+        for ticket in ended {
+            self.end_unless_awaited(ticket);
+        }
+    }
+
+    /// Ends an attempt whose path has ended, where its agent may not report it.
+    fn end_unless_awaited(&mut self, ticket: AttemptTicket) {
+        let agent = self.attempts.get(&ticket).and_then(Attempt::agent);
+        if agent.is_some_and(|agent| self.snapshot.refuses(agent).is_some()) {
+            self.not_reported(ticket);
         }
     }
 

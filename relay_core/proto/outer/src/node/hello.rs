@@ -17,7 +17,7 @@ impl Node {
             return;
         };
         let refused = refuses_hello(hello.version, hello.role, &leg.identity, leg.side)
-            .or_else(|| self.snapshot.refuses(&leg.identity))
+            .or_else(|| self.snapshot.refuses(leg.device()))
             .or_else(|| self.stopping.then_some(Code::TryLater));
         if let Some(code) = refused {
             return self.refuse_hello(key, code, now);

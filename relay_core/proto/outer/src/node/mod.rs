@@ -273,7 +273,7 @@ impl Node {
             .legs
             .iter()
             .filter(|(_, leg)| leg.state != State::Hello)
-            .filter_map(|(&key, leg)| Some((key, leg.state, self.snapshot.refuses(&leg.identity)?)))
+            .filter_map(|(&key, leg)| Some((key, leg.state, self.snapshot.refuses(leg.device())?)))
             .collect();
         // Paths first: CUT travels on ready connections that may be among the refused.
         for &(_, state, code) in &refused {
@@ -286,6 +286,7 @@ impl Node {
                 self.turn_away(key, code.into(), now);
             }
         }
+        self.await_no_report_of_the_refused();
     }
 
     /// Sends NEWS on the ready connections of these devices. A device without one is told out as ready when it has one.

@@ -1,7 +1,7 @@
 //! From the end of a path to its one terminal event (PROTOCOL.md §5.2, §5.6, §14).
 use std::sync::Arc;
 
-use telerelay_outer::node::{Cause, Command, Scope, Terminal};
+use telerelay_outer::node::{Cause, Command, Scope, Standing, Terminal};
 use telerelay_outer::{LegKey, PathKind, Traffic};
 use telerelay_wire::bounded::List;
 use telerelay_wire::ids::{NoticeHash, PathId, SessionId, Stage};
@@ -346,8 +346,57 @@ fn a_revoked_agent_hears_of_its_paths_before_it_is_sent_away() {
         bench.out(),
         ["3< CUT REVOKED", "3< ERROR REVOKED", "3 close", "gone 7"]
     );
-    bench.wait(secs(1));
-    bench.path_ended(path, Cause::Leg);
-    assert_eq!(bench.wait(secs(6)), ["6000 end 0 REVOKED inner"]);
+    assert_eq!(bench.wait(secs(1)), ["1000 1 close", "1000 2 close"]);
+    assert_eq!(
+        bench.path_ended(path, Cause::Leg),
+        ["end 0 REVOKED inner"],
+        "no report of it can come"
+    );
     bench.assert_empties();
+}
+
+#[test]
+fn a_suspended_organisation_is_not_waited_for() {
+    let mut suspended = snapshot();
+    suspended
+        .organisations
+        .insert(organisation(1), Standing::Suspended);
+    // Suspended while the path runs, and while its report is awaited.
+    for path_first in [false, true] {
+        let mut bench = Bench::new();
+        let (_, _, path, _) = bench.paired(7);
+        if path_first {
+            assert!(bench.path_ended(path, Cause::Leg).is_empty());
+        }
+        bench
+            .node
+            .set_snapshot(Arc::new(suspended.clone()), bench.now);
+        let told = bench.out();
+        if path_first {
+            assert_eq!(told.last().unwrap(), "end 0 PATH_LOST inner");
+        } else {
+            bench.wait(secs(1));
+            assert_eq!(
+                bench.path_ended(path, Cause::Leg),
+                ["end 0 SUSPENDED inner"]
+            );
+        }
+        bench.assert_empties();
+    }
+}
+
+#[test]
+fn what_an_agent_reported_before_it_was_turned_away_counts() {
+    let mut bench = Bench::new();
+    let (_, _, path, ready) = bench.paired(7);
+    bench.frame(ready, session_end(path, Code::Done));
+    let mut next = snapshot();
+    next.revoked.insert((organisation(1), device(7)));
+    bench.node.set_snapshot(Arc::new(next), bench.now);
+    bench.out();
+    // The node's code, the agent's stage.
+    assert_eq!(
+        bench.path_ended(path, Cause::Leg),
+        ["end 0 REVOKED session"]
+    );
 }
