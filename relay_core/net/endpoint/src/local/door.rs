@@ -1,11 +1,12 @@
 //! The client's local door: where the viewer connects, and nobody else of this machine (PROTOCOL.md §12; interfaces of the client).
-use std::fs;
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
 use std::net::SocketAddr;
-use std::os::unix::fs::{FileTypeExt, PermissionsExt};
+use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
+use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
 use tokio::net::{TcpListener, TcpStream, UnixListener};
@@ -37,7 +38,19 @@ pub(crate) enum Door {
 
 /// The file of a Unix socket; removed when dropped.
 #[derive(Debug)]
-pub(crate) struct SocketFile(PathBuf);
+pub(crate) struct SocketFile {
+    path: PathBuf,
+    /// Given up behind the file.
+    _place: Place,
+}
+
+/// The right to a path: a lock on a file beside it, which the kernel gives up with the process; removed when dropped. A probe of the
+/// socket alone would not do: one that is taken and not open yet refuses like a dead one.
+#[derive(Debug)]
+struct Place {
+    path: PathBuf,
+    _lock: File,
+}
 
 /// Who came to the door.
 #[derive(Debug)]
@@ -60,10 +73,14 @@ impl Reserved {
                 Ok(Self { socket, unix: None })
             }
             LocalAddress::Unix(path) => {
+                let place = Place::take(path)?;
                 remove_stale(path)?;
                 let socket = Socket::new(Domain::UNIX, Type::STREAM, None)?;
                 socket.bind(&SockAddr::unix(path)?)?;
-                let file = SocketFile(path.clone());
+                let file = SocketFile {
+                    path: path.clone(),
+                    _place: place,
+                };
                 // Nobody can connect before `listen`, so no other user gets in before the mode stands.
                 fs::set_permissions(path, fs::Permissions::from_mode(0o600))?;
                 Ok(Self {
@@ -94,7 +111,7 @@ impl Door {
     pub(crate) fn address(&self) -> io::Result<LocalAddress> {
         Ok(match self {
             Self::Tcp(listener) => LocalAddress::Tcp(listener.local_addr()?),
-            Self::Unix { file, .. } => LocalAddress::Unix(file.0.clone()),
+            Self::Unix { file, .. } => LocalAddress::Unix(file.path.clone()),
         })
     }
 
@@ -156,13 +173,55 @@ async fn is_own(stream: &TcpStream, peer: SocketAddr) -> bool {
 
 impl Drop for SocketFile {
     fn drop(&mut self) {
-        if let Err(error) = fs::remove_file(&self.0) {
+        if let Err(error) = fs::remove_file(&self.path) {
             tracing::warn!(%error, "the local door's socket could not be removed");
         }
     }
 }
 
-/// Takes a socket away that nobody listens at; one that answers stays, and so does a file that is no socket.
+impl Place {
+    /// Takes a path. `AddrInUse` where a living process has it.
+    fn take(path: &Path) -> io::Result<Self> {
+        let mut name = path.as_os_str().to_owned();
+        name.push(".lock");
+        let path = PathBuf::from(name);
+        loop {
+            let lock = OpenOptions::new()
+                .write(true)
+                .create(true)
+                .truncate(false)
+                .mode(0o600)
+                .custom_flags(OFlags::NOFOLLOW.bits().cast_signed())
+                .open(&path)?;
+            match lock.try_lock() {
+                Ok(()) => {}
+                Err(TryLockError::WouldBlock) => return Err(io::ErrorKind::AddrInUse.into()),
+                Err(TryLockError::Error(error)) => return Err(error),
+            }
+            // The one who had it may have removed the file between opening and locking: then this is a lock on nothing.
+            let locked = lock.metadata()?;
+            match fs::symlink_metadata(&path) {
+                Ok(found) if (found.dev(), found.ino()) == (locked.dev(), locked.ino()) => {
+                    return Ok(Self { path, _lock: lock });
+                }
+                Ok(_) => {}
+                Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+                Err(error) => return Err(error),
+            }
+        }
+    }
+}
+
+impl Drop for Place {
+    fn drop(&mut self) {
+        if let Err(error) = fs::remove_file(&self.path) {
+            tracing::warn!(%error, "the lock of the local door's socket could not be removed");
+        }
+    }
+}
+
+/// Takes a socket away that nobody listens at; one that answers stays, though it is no client's, and so does a file that is no
+/// socket.
 fn remove_stale(path: &Path) -> io::Result<()> {
     match fs::symlink_metadata(path) {
         Ok(found) if found.file_type().is_socket() => {}
@@ -178,10 +237,11 @@ fn remove_stale(path: &Path) -> io::Result<()> {
 }
 
 /// The user at the other end of a loopback connection: the owner of the socket whose local address is `peer` and whose remote
-/// address is `door`. Only an established connection with an inode counts: a closed one shows user 0 to everybody.
+/// address is `door`. Only a socket with an inode counts, whatever its state: some process holds it, and its user is told. One that
+/// was closed shows user 0 and no inode; one whose viewer has closed its sending side only is as much the viewer's as before.
 fn user_of(peer: SocketAddr, door: SocketAddr) -> io::Result<Option<u32>> {
     use procfs::ProcError;
-    use procfs::net::{TcpState, tcp, tcp6};
+    use procfs::net::{tcp, tcp6};
     let mut table = tcp().map_err(io::Error::other)?;
     // A viewer may reach an IPv4 door through a socket of the IPv6 family; its addresses are then mapped ones.
     match tcp6() {
@@ -194,8 +254,7 @@ fn user_of(peer: SocketAddr, door: SocketAddr) -> io::Result<Option<u32>> {
     Ok(table
         .into_iter()
         .find(|entry| {
-            entry.state == TcpState::Established
-                && entry.inode != 0
+            entry.inode != 0
                 && canonical(entry.local_address) == peer
                 && canonical(entry.remote_address) == door
         })
@@ -248,6 +307,36 @@ mod tests {
     }
 
     #[tokio::test]
+    async fn own_connection_that_sends_no_more_comes_in() {
+        use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+        let door = open(&loopback()).expect("a free port");
+        let mut viewer = TcpStream::connect(tcp_address(&door))
+            .await
+            .expect("the door listens");
+        viewer.write_all(b"all").await.expect("it is open");
+        viewer.shutdown().await.expect("it is open");
+        let Arrival::Own(Local::Tcp(mut local)) = door.accept().await else {
+            panic!("it is this user's")
+        };
+        let mut said = Vec::new();
+        local.read_to_end(&mut said).await.expect("it is open");
+        assert_eq!(said, b"all");
+        local.write_all(b"an answer").await.expect("it is open");
+        drop(local);
+        said.clear();
+        viewer.read_to_end(&mut said).await.expect("it is open");
+        assert_eq!(said, b"an answer");
+    }
+
+    #[tokio::test]
+    async fn who_closed_is_foreign() {
+        let door = open(&loopback()).expect("a free port");
+        let viewer = TcpStream::connect(tcp_address(&door)).await;
+        drop(viewer.expect("the door listens"));
+        assert!(matches!(door.accept().await, Arrival::Foreign));
+    }
+
+    #[tokio::test]
     async fn who_left_at_once_is_foreign() {
         let door = open(&loopback()).expect("a free port");
         let viewer = TcpStream::connect(tcp_address(&door))
@@ -279,16 +368,71 @@ mod tests {
         let viewer = tokio::net::UnixStream::connect(path)
             .await
             .expect("the door listens");
-        // The connection that looked whether somebody listens came first.
-        for _ in 0..2 {
-            assert!(matches!(door.accept().await, Arrival::Own(Local::Unix(_))));
-        }
+        assert!(matches!(door.accept().await, Arrival::Own(Local::Unix(_))));
         drop((viewer, door));
-        assert!(!path.exists());
-        let abandoned = std::os::unix::net::UnixListener::bind(path).expect("a free path");
-        drop(abandoned);
-        drop(open(&address).expect("a stale socket is replaced"));
         fs::remove_dir(&folder).expect("an empty folder");
+    }
+
+    #[tokio::test]
+    async fn what_a_dead_client_left_is_taken_over() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let path = folder.path().join("door");
+        let address = LocalAddress::Unix(path.clone());
+        drop(std::os::unix::net::UnixListener::bind(&path).expect("a free path"));
+        fs::write(folder.path().join("door.lock"), "").expect("a free path");
+        drop(open(&address).expect("both are stale"));
+        // One that lives and is no client's stays.
+        let other = std::os::unix::net::UnixListener::bind(&path).expect("a free path");
+        assert_eq!(
+            open(&address).expect_err("it is taken").kind(),
+            io::ErrorKind::AddrInUse
+        );
+        drop(other);
+        open(&address).expect("nobody is there");
+    }
+
+    #[test]
+    fn an_address_that_is_taken_and_not_open_yet_is_not_stolen() {
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = LocalAddress::Unix(folder.path().join("door"));
+        let first = Reserved::new(&address).expect("a free path");
+        let second = Reserved::new(&address).expect_err("it is taken");
+        assert_eq!(second.kind(), io::ErrorKind::AddrInUse);
+        drop(first);
+        Reserved::new(&address).expect("it is free again");
+    }
+
+    #[test]
+    fn of_those_who_race_for_a_path_one_has_it() {
+        use std::sync::Barrier;
+        use std::sync::atomic::{AtomicUsize, Ordering};
+        let folder = tempfile::tempdir().expect("a folder");
+        let address = LocalAddress::Unix(folder.path().join("door"));
+        let (start, inside) = (Barrier::new(4), AtomicUsize::new(0));
+        let race = || {
+            start.wait();
+            let mut had = 0;
+            for _ in 0..500 {
+                match Reserved::new(&address) {
+                    Ok(reserved) => {
+                        assert_eq!(inside.fetch_add(1, Ordering::SeqCst), 0, "two have it");
+                        had += 1;
+                        inside.fetch_sub(1, Ordering::SeqCst);
+                        drop(reserved);
+                    }
+                    Err(error) => assert_eq!(error.kind(), io::ErrorKind::AddrInUse),
+                }
+            }
+            had
+        };
+        let had: usize = std::thread::scope(|scope| {
+            let racers = [(); 4].map(|()| scope.spawn(race));
+            racers
+                .map(|racer| racer.join().expect("no two have it"))
+                .iter()
+                .sum()
+        });
+        assert!(had > 0);
     }
 
     #[test]
