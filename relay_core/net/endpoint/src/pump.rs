@@ -9,7 +9,7 @@ use telerelay_leg::accept::linger;
 use telerelay_session::{Cause, Ended, Event, PathKey, Role, Session};
 use telerelay_wire::ids::Stage;
 use telerelay_wire::{Code, limits};
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
@@ -43,6 +43,8 @@ pub(crate) trait Side<R: Role>: Send {
     fn local_over(&mut self, session: &mut Session<R>, broken: bool);
     /// Bytes moved, or time passed.
     fn turned(&mut self, session: &mut Session<R>);
+    /// The session has ended; its last words are still to leave.
+    fn over(&mut self);
     /// Waits for the local side, or for an order. Must be safe to drop at any time.
     fn wait(&mut self) -> impl Future<Output = Wake> + Send;
     /// What [`wait`](Self::wait) gave.
@@ -262,6 +264,10 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             ..
         } = &mut *self;
         let has_delivery = session.poll_deliver().next().is_some();
+        let has_room = session.room_for_local() > 0;
+        let is_read = local
+            .as_ref()
+            .is_some_and(|attached| !attached.is_over && has_room);
         let due = async {
             match session.next_timeout() {
                 Some(moment) => tokio::time::sleep_until(clock.instant(moment)).await,
@@ -270,28 +276,39 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         };
         let local_ready = async {
             match local {
-                Some(Attached {
-                    local,
-                    is_over,
-                    is_shut,
-                }) => {
-                    let reading = !*is_over && session.room_for_local() > 0;
-                    local.ready(reading, !*is_shut && has_delivery).await
+                // Nothing is left to be learnt of it.
+                None
+                | Some(Attached {
+                    is_over: true,
+                    is_shut: true,
+                    ..
+                }) => std::future::pending().await,
+                Some(Attached { local, is_shut, .. }) => {
+                    local.ready(is_read, !*is_shut && has_delivery).await
                 }
-                None => std::future::pending().await,
             }
         };
-        let woken = tokio::select! {
-            ready = socket.ready(interest(stack)) => ready.map(|_| None)?,
-            // An error shows again when the stream is read or written.
-            _ = local_ready => None,
-            () = due => None,
-            wake = side.wait() => Some(wake),
-        };
-        if let Some(wake) = woken {
-            self.woken(wake);
+        tokio::select! {
+            ready = socket.ready(interest(stack)) => drop(ready?),
+            ready = local_ready => {
+                // An error shows again when the stream is read; nobody reads it while the window is full.
+                if !is_read && ready.is_ok_and(Ready::is_error) {
+                    self.local_broke();
+                }
+            }
+            () = due => {}
+            wake = side.wait() => self.woken(wake),
         }
         Ok(())
+    }
+
+    /// The local side is gone with whatever it was owed.
+    fn local_broke(&mut self) {
+        if let Some(attached) = &mut self.local {
+            attached.is_over = true;
+            attached.is_shut = true;
+            self.side.local_over(&mut self.session, true);
+        }
     }
 
     fn heed_events(&mut self) {
@@ -373,9 +390,8 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => {
                     drop(waiting);
-                    attached.is_shut = true;
-                    attached.is_over = true;
-                    self.side.local_over(&mut self.session, true);
+                    self.local_broke();
+                    break;
                 }
             }
         }
@@ -420,6 +436,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
 
     /// The session has ended: its last words leave, and what the local side is owed is written, both as far as they can.
     async fn finish(mut self) -> (Outcome<R>, S) {
+        self.side.over();
         // CLOSE above all. On a path that is gone there is nobody to tell.
         while let Some(record) = self.session.poll_transmit(PATH, self.clock.now()) {
             if self.stack.send(record.parts()).is_err() {

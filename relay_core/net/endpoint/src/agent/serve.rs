@@ -265,6 +265,9 @@ impl Side<AgentRole> for AgentSide {
         }
     }
 
+    /// Its place is kept until the path is gone: a desktop that is still connected is one.
+    fn over(&mut self) {}
+
     async fn wait(&mut self) -> Wake {
         let connected = async {
             match &mut self.connecting {

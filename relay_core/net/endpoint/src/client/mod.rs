@@ -192,9 +192,17 @@ impl Home {
                 .map(mpsc::error::TrySendError::into_inner),
             None => Some(local),
         };
-        let Some(local) = unserved else {
+        if let Some(local) = unserved {
+            self.serve(local);
+        }
+    }
+
+    /// Begins a session for somebody who is here.
+    fn serve(self: &Arc<Self>, local: Local) {
+        // A client that stops asks for nothing more.
+        if *self.stopping.borrow() {
             return;
-        };
+        }
         if self.lock().live >= REQUESTS {
             return tracing::warn!(
                 requests = REQUESTS,

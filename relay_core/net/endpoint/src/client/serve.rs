@@ -218,6 +218,16 @@ impl Side<ClientRole> for ClientSide {
         }
     }
 
+    /// Nobody is served by this session any more: who has come for it and was not taken gets one of their own.
+    fn over(&mut self) {
+        if let Arriving::Expected(first) = &mut self.viewer {
+            first.close();
+            if let Ok(local) = first.try_recv() {
+                self.request.home.serve(local);
+            }
+        }
+    }
+
     async fn wait(&mut self) -> Wake {
         let viewer = async {
             match &mut self.viewer {

@@ -3,7 +3,7 @@ use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use telerelay_wire::limits::DESKTOP;
-use tokio::io::Interest;
+use tokio::io::{Interest, Ready};
 use tokio::net::{TcpStream, UnixStream};
 
 use super::LocalAddress;
@@ -34,17 +34,18 @@ impl Local {
             .unwrap_or_else(|_| Err(io::ErrorKind::TimedOut.into()))
     }
 
-    /// Waits until the stream can be read or written, whichever is asked for.
-    pub(crate) async fn ready(&self, reading: bool, writing: bool) -> io::Result<()> {
-        let interest = match (reading, writing) {
-            (true, true) => Interest::READABLE | Interest::WRITABLE,
-            (true, false) => Interest::READABLE,
-            (false, true) => Interest::WRITABLE,
-            (false, false) => return std::future::pending().await,
-        };
+    /// Waits until the stream can be read or written, whichever is asked for, or is reset, which is heard without reading too.
+    pub(crate) async fn ready(&self, reading: bool, writing: bool) -> io::Result<Ready> {
+        let mut interest = Interest::ERROR;
+        if reading {
+            interest |= Interest::READABLE;
+        }
+        if writing {
+            interest |= Interest::WRITABLE;
+        }
         match self {
-            Self::Tcp(stream) => stream.ready(interest).await.map(drop),
-            Self::Unix(stream) => stream.ready(interest).await.map(drop),
+            Self::Tcp(stream) => stream.ready(interest).await,
+            Self::Unix(stream) => stream.ready(interest).await,
         }
     }
 
