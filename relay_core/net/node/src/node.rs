@@ -2,8 +2,7 @@
 use std::collections::BTreeSet;
 use std::io;
 use std::net::SocketAddr;
-use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
 use telerelay_leg::config::NodeConfigs;
@@ -54,7 +53,7 @@ pub enum StartError {
     /// No thread or no runtime could be made.
     #[error(transparent)]
     Machine(#[from] io::Error),
-    /// It was started before.
+    /// It was started or stopped before.
     #[error("a node is started once")]
     Twice,
 }
@@ -72,14 +71,23 @@ impl StartError {
     }
 }
 
-/// A relay node's data plane: listeners, admission, pairing, wrapped paths.
+/// A relay node's data plane: listeners, admission, pairing, wrapped paths. Dropped, it stops at once.
 pub struct Node {
     control: Arc<Control>,
     configs: NodeConfigs,
-    listeners: Mutex<Option<Vec<(SocketAddr, Side)>>>,
+    life: Mutex<Life>,
     workers: usize,
     return_window: u16,
-    running: AtomicBool,
+}
+
+/// How far a node has come.
+enum Life {
+    /// Where it will listen, and for whom.
+    New(Vec<(SocketAddr, Side)>),
+    /// Its threads tell its end.
+    Started,
+    /// It was stopped before it was started, and has told so.
+    Stopped,
 }
 
 impl Node {
@@ -95,22 +103,22 @@ impl Node {
         Ok(Self {
             configs: NodeConfigs::new(&config.credentials, &control.organisations)?,
             control,
-            listeners: Mutex::new(Some(config.listeners)),
+            life: Mutex::new(Life::New(config.listeners)),
             workers: config.workers,
             return_window: config.return_window,
-            running: AtomicBool::new(false),
         })
     }
 
-    /// Listens; the bound addresses in the order of the configuration.
+    /// Listens; the bound addresses in the order of the configuration. Without its threads ([`StartError::Machine`]) the node is at
+    /// its end; where an address cannot be listened on it may be started again.
     pub fn start(&self) -> Result<Vec<SocketAddr>, StartError> {
-        let mut listeners = self
-            .listeners
-            .lock()
-            .unwrap_or_else(PoisonError::into_inner);
+        let mut life = self.life();
+        let Life::New(listeners) = &*life else {
+            return Err(StartError::Twice);
+        };
         let mut opened = Vec::new();
         let mut bound = Vec::new();
-        for &(address, side) in listeners.as_ref().ok_or(StartError::Twice)? {
+        for &(address, side) in listeners {
             let open = || {
                 let socket = listen(address)?;
                 Ok((socket.local_addr()?, socket))
@@ -125,9 +133,8 @@ impl Node {
             bound.push(local);
             opened.push((socket, entrance));
         }
-        worker::start(&self.control, opened, self.workers)?;
-        *listeners = None;
-        self.running.store(true, Ordering::Release);
+        *life = Life::Started;
+        worker::start(&self.control, opened, self.workers).inspect_err(|_| self.end())?;
         Ok(bound)
     }
 
@@ -189,16 +196,35 @@ impl Node {
 
     /// Takes nothing new, lets sessions go on for `grace`, then cuts them (`DRAINED`) and closes. [`Event::Stopped`] follows.
     pub fn stop(&self, grace: Duration) {
-        let goaway = Goaway {
-            nodes: List::default(),
-            spread: self.return_window,
-        };
+        let goaway = self.goaway();
         self.control
             .with(|machine, now| machine.stop(now + grace, &goaway));
-        if !self.running.swap(true, Ordering::AcqRel) {
+        let mut life = self.life();
+        if matches!(*life, Life::New(_)) {
+            *life = Life::Stopped;
             // No thread was started that could tell it.
             self.control.told.tell(Event::Stopped);
         }
+    }
+
+    /// Stops without any grace, whatever was granted before.
+    fn end(&self) {
+        let goaway = self.goaway();
+        self.control.with(|machine, now| {
+            machine.stop(now, &goaway);
+            machine.cut(Scope::All, Code::Drained, now);
+        });
+    }
+
+    fn goaway(&self) -> Goaway {
+        Goaway {
+            nodes: List::default(),
+            spread: self.return_window,
+        }
+    }
+
+    fn life(&self) -> MutexGuard<'_, Life> {
+        self.life.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     /// Every counter and gauge by its name.
@@ -222,5 +248,12 @@ impl Node {
             .into_iter()
             .chain(gauges)
             .collect()
+    }
+}
+
+impl Drop for Node {
+    /// Without its handle nobody could end it any more.
+    fn drop(&mut self) {
+        self.end();
     }
 }

@@ -20,12 +20,14 @@ const LOOK: Duration = Duration::from_millis(10);
 /// A listening socket and what is behind it.
 pub(crate) type Opened = (std::net::TcpListener, Entrance);
 
-/// Starts `workers` threads (one at least). They end by themselves when the node has drained.
+/// Starts `workers` threads (one at least). They end by themselves when the node has drained, and the end of the last tells the
+/// node's; where not all of them can be started, the caller drains the node.
 pub(crate) fn start(
     control: &Arc<Control>,
     listeners: Vec<Opened>,
     workers: usize,
 ) -> io::Result<()> {
+    let running = Arc::new(Running(control.clone()));
     let runtimes: Vec<Runtime> = (0..workers.max(1))
         .map(|_| Builder::new_current_thread().enable_all().build())
         .collect::<io::Result<_>>()?;
@@ -49,7 +51,6 @@ pub(crate) fn start(
             timed.clone().run_timers()
         }));
     }
-    let running = Arc::new(Running(control.clone()));
     for (number, runtime) in runtimes.into_iter().enumerate() {
         let running = running.clone();
         thread::Builder::new()

@@ -68,16 +68,41 @@ impl World {
     }
 
     pub(crate) fn with(workers: usize, sides: &[Side]) -> Self {
+        Self::unstarted(workers, sides).started()
+    }
+
+    /// With a node that nobody has started.
+    pub(crate) fn unstarted(workers: usize, sides: &[Side]) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let taker = Taker {
             events: sender,
             waiting: waiting.clone(),
         };
-        Self::told(workers, sides, Arc::new(taker), events, waiting)
+        Self::around(workers, sides, Arc::new(taker), events, waiting)
     }
 
     pub(crate) fn told(
+        workers: usize,
+        sides: &[Side],
+        told: Arc<dyn Told>,
+        events: mpsc::UnboundedReceiver<Event>,
+        waiting: Arc<AtomicUsize>,
+    ) -> Self {
+        Self::around(workers, sides, told, events, waiting).started()
+    }
+
+    fn started(mut self) -> Self {
+        let bound = self.node.start().unwrap();
+        self.addresses = bound
+            .iter()
+            .map(|address| Address::try_from(address.to_string()).unwrap())
+            .collect();
+        self.admit(Standing::Admitted, &[]);
+        self
+    }
+
+    fn around(
         workers: usize,
         sides: &[Side],
         told: Arc<dyn Told>,
@@ -95,21 +120,14 @@ impl World {
             return_window: 7,
             banner: None,
         };
-        let node = Node::new(config, told).unwrap();
-        let bound = node.start().unwrap();
-        let world = Self {
-            node: Arc::new(node),
+        Self {
+            node: Arc::new(Node::new(config, told).unwrap()),
             cluster,
             organisation,
-            addresses: bound
-                .iter()
-                .map(|address| Address::try_from(address.to_string()).unwrap())
-                .collect(),
+            addresses: Vec::new(),
             events,
             waiting,
-        };
-        world.admit(Standing::Admitted, &[]);
-        world
+        }
     }
 
     pub(crate) fn admit(&self, standing: Standing, revoked: &[DeviceId]) {
@@ -124,6 +142,20 @@ impl World {
 
     pub(crate) fn pins(&self) -> Pins {
         Pins([[0; 32], self.cluster.pin()])
+    }
+
+    /// Drops the last handle of the node; another one, of a node that nobody starts, takes its place.
+    pub(crate) fn drop_node(&mut self) {
+        self.node = Self::unstarted(1, &[]).node;
+    }
+
+    /// The node's end, told once and last.
+    pub(crate) async fn stopped_once(&mut self) {
+        while !matches!(self.event().await, Event::Stopped) {}
+        // Whoever tells lives as long as something of the node does.
+        let after = timeout(PATIENCE, self.events.recv()).await;
+        let after = after.expect("nothing of the node lives on");
+        assert!(after.is_none(), "{after:?}");
     }
 
     /// The next event.

@@ -3,7 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicUsize;
 use std::time::Duration;
 
-use telerelay_node::{Event, Side, Told};
+use telerelay_node::{Event, Side, StartError, Told};
 use telerelay_wire::Code;
 use telerelay_wire::ids::Role;
 use telerelay_wire::outer::{Frame, Keepalive};
@@ -63,6 +63,55 @@ async fn a_node_without_sessions_stops_at_once() {
     let mut world = World::new();
     world.node.stop(Duration::from_hours(1));
     assert!(matches!(world.event().await, Event::Stopped));
+}
+
+#[tokio::test]
+async fn a_node_that_is_dropped_ends_its_sessions_and_its_threads() {
+    let mut world = World::with(2, &[Side::Both]);
+    let (agent, client) = (
+        world.organisation.agent(COMPUTER),
+        world.organisation.client(),
+    );
+    let (mut at_agent, mut at_client, request) = world.path(&agent, &client).await;
+    let mut ready = world.ready(&agent).await;
+    // An hour of grace ends with the handle.
+    world.node.stop(Duration::from_hours(1));
+    world.drop_node();
+    for expected in ["GOAWAY", "CUT"] {
+        let Got::Frame(frame) = ready.got().await else {
+            panic!("{expected}")
+        };
+        assert_eq!(frame.name(), expected);
+    }
+    ready.send(session_end(request.path, Code::Done)).await;
+    for end in [&mut at_client, &mut at_agent] {
+        assert!(matches!(end.got().await, Got::End | Got::Broken(_)));
+    }
+    drop((at_agent, at_client, ready));
+    assert_eq!(world.ended().await.code, Code::Drained);
+    world.stopped_once().await;
+    assert!(
+        tokio::net::TcpStream::connect(world.addresses[0].as_str())
+            .await
+            .is_err()
+    );
+}
+
+#[tokio::test]
+async fn a_node_that_is_dropped_idle_ends_its_threads() {
+    let mut world = World::with(2, &[Side::Both]);
+    world.drop_node();
+    world.stopped_once().await;
+}
+
+#[tokio::test]
+async fn a_node_that_was_stopped_is_not_started_and_tells_its_end_once() {
+    let mut world = World::unstarted(1, &[Side::Both]);
+    world.node.stop(Duration::ZERO);
+    assert!(matches!(world.node.start(), Err(StartError::Twice)));
+    world.node.stop(Duration::ZERO);
+    world.drop_node();
+    world.stopped_once().await;
 }
 
 /// Told things, it panics at an agent's program of this name and at attempts that end with `BUSY`.
