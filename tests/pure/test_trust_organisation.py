@@ -195,6 +195,17 @@ def test_two_of_one_name_are_told_apart() -> None:
     assert not registry.is_approved(other)
 
 
+def test_a_computer_installed_anew_is_told_from_what_it_was() -> None:
+    """Both have its label until the first is revoked; each has an ID of its own."""
+    again = replace(OFFICE_PC, device=bytes(32), computer=bytes(10))
+    registry = Registry((OFFICE_PC, again), {})
+    first, second = format_computer_id(COMPUTER), format_computer_id(bytes(10))
+    refused(lambda: registry.find_computer("Room 204"), "USAGE", f"{first} .Room 204., {second} .Room 204.")
+    assert registry.find_computer(second) == again
+    registry = Registry((replace(OFFICE_PC, revoked=True), again), {})
+    assert registry.find_computer("Room 204") == again
+
+
 def test_a_node_that_renames_a_device_is_caught() -> None:
     registry = Registry((replace(TANAKA, label="Mayor"),), approved(TANAKA))
     refused(lambda: registry.find("Mayor"), "IDENTITY", "renamed")

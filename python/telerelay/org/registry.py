@@ -1,11 +1,11 @@
 """Finding a device or computer by what a person types, and not believing the node about who is who."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from telerelay.org.api import Device
 from telerelay.org.journal import Entry
-from telerelay_core import CoreError, parse_computer_id
+from telerelay_core import CoreError, format_computer_id, parse_computer_id
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import InviteKind
 
@@ -29,7 +29,7 @@ class Registry:
         found = [device for device in candidates if device.label == typed]
         if not found and len(typed) >= PREFIX_MINIMUM:
             found = [device for device in candidates if device.device.hex().startswith(typed.lower())]
-        return self._checked(_only(found, typed, kind))
+        return self._checked(_only(found, typed, kind or "device", _device))
 
     def find_computer(self, typed: str) -> Device:
         """The agent of a computer ID or label. Raises as `find`."""
@@ -42,7 +42,7 @@ class Registry:
                 problem = f"{typed!r} is no computer's label; {error.detail}"
                 raise TelerelayError("USAGE", problem) from error
             found = [device for device in agents if device.computer == computer]
-        return self._checked(_only(found, typed, InviteKind.AGENT))
+        return self._checked(_only(found, typed, InviteKind.AGENT, _computer))
 
     def is_approved(self, device: Device) -> bool:
         """Whether the journal on this machine knows the device: else there is only the node's word."""
@@ -66,14 +66,19 @@ class Registry:
         return device
 
 
-def _only(found: list[Device], typed: str, kind: InviteKind | None) -> Device:
+def _only(found: list[Device], typed: str, what: str, shown: Callable[[Device], str]) -> Device:
+    """The one that was found. `shown` names a device so that the person can type it instead."""
     if len(found) == 1:
         return found[0]
-    what = kind or "device"
     if not found:
         raise TelerelayError("USAGE", f"no {what} is called {typed!r}")
-    raise TelerelayError("USAGE", f"{typed!r} fits several: {_names(found)}")
+    names = ", ".join(f"{shown(device)} ({device.label})" for device in found)
+    raise TelerelayError("USAGE", f"{typed!r} fits several: {names}")
 
 
-def _names(devices: Iterable[Device]) -> str:
-    return ", ".join(f"{device.device.hex()[:12]} ({device.label})" for device in devices)
+def _device(device: Device) -> str:
+    return device.device.hex()[:12]
+
+
+def _computer(device: Device) -> str:
+    return _device(device) if device.computer is None else format_computer_id(device.computer)
