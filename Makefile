@@ -14,6 +14,7 @@ CORE := .venv/.core
 CORE_SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find relay_core -type f \
 	\( -name '*.rs' -o -name 'Cargo.toml' -o -name 'pyproject.toml' -o -path 'relay_core/spec/*.toml' -o -name pyo3.conf \))
 PYPROJECTS := python/pyproject.toml agent/pyproject.toml client/pyproject.toml
+COMPILED := python/hatch_build.py python/telerelay/routing/decide.py python/telerelay/routing/decide.pxd
 
 help: ## tell what there is
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,7 +30,7 @@ $(LOCKED): requirements.lock packaging/setup/venv.sh packaging/setup/uv.sh packa
 	@packaging/setup/venv.sh
 	@touch $@
 
-$(PACKAGES): $(LOCKED) $(PYPROJECTS) packaging/setup/packages.sh
+$(PACKAGES): $(LOCKED) $(PYPROJECTS) $(COMPILED) packaging/setup/packages.sh
 	@echo "setup: packages of this repository"
 	@packaging/setup/packages.sh
 	@touch $@
@@ -71,4 +72,4 @@ lock: $(LOCKED) ## resolve the dependencies of pyproject.toml anew into requirem
 
 clean: ## remove all that was built
 	rm -rf target build .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find relay_core -name '*.so' -delete
+	find relay_core python -name '*.so' -delete

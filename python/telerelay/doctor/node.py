@@ -13,6 +13,7 @@ from telerelay.doctor.store import check_store
 from telerelay.node.cluster import Cluster, open_cluster
 from telerelay.node.data_folder import DataFolder
 from telerelay.node.settings import Settings, load
+from telerelay.routing import decide
 from telerelay_endpoint.certificates import CertificateRefusedError, parse_chain, require_valid
 from telerelay_endpoint.doctor.device import check_issue_times, check_validity
 from telerelay_endpoint.doctor.findings import Check, Finding, Mend
@@ -44,6 +45,7 @@ def check_node(config: Path | None, data: Path | None, connections: int) -> Iter
         yield Check("settings").failed(error, "telerelay config check")
         return
     yield Check("settings").ok("the settings fit", "設定に問題はありません")
+    yield _check_routing()
     folder = DataFolder(settings.data)
     running = find_running(folder)
     yield from check_descriptors(connections + FILES_BESIDE, running.pid if running else 0)
@@ -53,6 +55,17 @@ def check_node(config: Path | None, data: Path | None, connections: int) -> Iter
     yield from check_clock_source()
     yield from check_store(folder)
     yield from _check_cluster(settings, folder, running)
+
+
+def _check_routing() -> Finding:
+    check = Check("routing")
+    if decide.COMPILED:
+        return check.ok("requests are decided by compiled code", "接続要求はコンパイル済みコードで判定します")
+    return check.warn(
+        "requests are decided by uncompiled code, which takes twice as long",
+        "接続要求をコンパイルしていないコードで判定しています (所要時間は約 2 倍)",
+        ("install the wheel of this machine's kind", "この機器の種類に合う wheel を入れてください"),
+    )
 
 
 def _check_cluster(settings: Settings, folder: DataFolder, running: RunningNode | None) -> Iterator[Finding]:

@@ -2,16 +2,21 @@
 
 The node refuses early by what the organisation signed; the agent decides again and surely. Whoever is not
 granted learns nothing: an unknown computer, another organisation's and one not granted are one answer.
+
+Cython compiles this very file (`hatch_build.py`, with the types of `decide.pxd`); both give the same answers.
 """
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from telerelay.store.snapshot import Computer, Snapshot, Times
 
+COMPILED: Final = not __file__.endswith(".py")
+"""Whether this is the compiled one."""
 
-@dataclass(frozen=True, slots=True)
+
+@dataclass(frozen=True)
 class Request:
     """What a client asks for. `organisation` and `client`: 32 bytes, `computer`: 10 bytes."""
 
@@ -21,14 +26,14 @@ class Request:
     service: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Deny:
     """Refused, with the code of §13 that the client is told."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Here:
     """Joined at this node, with the agent whose device ID (32 bytes) this is."""
 
