@@ -17,15 +17,6 @@ pub(crate) fn log_to_stderr(level: &str, json: bool) -> PyResult<()> {
             )));
         }
     };
-    let lines = tracing_subscriber::fmt()
-        .with_max_level(level)
-        .with_writer(std::io::stderr)
-        .with_ansi(false);
-    // A second call finds a subscriber in place, and that one stays.
-    let _placed = if json {
-        lines.json().flatten_event(true).try_init()
-    } else {
-        lines.try_init()
-    };
+    telerelay_log::to_stderr(level, json);
     Ok(())
 }

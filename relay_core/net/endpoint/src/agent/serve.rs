@@ -232,7 +232,7 @@ impl Side<AgentRole> for AgentSide {
             }
             // No factor was asked for: an answer is none of this version's.
             Event::Answered { .. } => session.close(Code::Unsupported),
-            event => tracing::debug!(?event, "the session tells"),
+            event => tracing::debug!(attempt = %self.attempt, ?event, "the session tells"),
         }
     }
 

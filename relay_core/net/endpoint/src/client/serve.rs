@@ -185,7 +185,7 @@ impl Side<ClientRole> for ClientSide {
             }
             // Factors and notices need somebody who is asked; this version has only the device key.
             Event::Asked { .. } | Event::Notice(_) => session.close(Code::Unsupported),
-            event => tracing::debug!(?event, "the session tells"),
+            event => tracing::debug!(attempt = %self.attempt, ?event, "the session tells"),
         }
     }
 
