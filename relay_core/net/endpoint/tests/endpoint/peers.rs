@@ -106,28 +106,76 @@ async fn a_path_that_ends_inside_without_close_is_lost_at_once() {
     assert_eq!(known(&ended.expect("at once").code), Code::PathLost);
 }
 
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+/// A node that an agent has dialled and is welcome at.
+async fn node(world: &World, listener: &TcpListener) -> Stranger {
+    let (mut socket, _) = within(listener.accept()).await.unwrap();
+    let Accepted { tls, .. } = accept(&mut socket, &world.configs()).await.ok().unwrap();
+    let mut node = Stranger {
+        socket,
+        tls,
+        frames: Reader::new(),
+    };
+    node.frame(|frame| matches!(frame, Frame::Hello(_)).then_some(()))
+        .await;
+    let welcome = Welcome {
+        version: 1,
+        features: List::default(),
+        node: node_name(),
+        keepalive: 45,
+        nodes_version: 0,
+        return_window: 1,
+        banner: None,
+    };
+    node.send(welcome).await;
+    node
+}
+
+/// One thread runs the agent and this test, another one sees that the agent always finds something in its socket.
+#[tokio::test]
 async fn a_client_that_never_stops_sending_is_revoked_all_the_same() {
     let world = World::new().await;
-    let mut office = world.office(8);
-    world.relay.until_ready(1).await;
-    let (leg, path) = Stranger::client(&world, &world.client).await;
+    let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let mut office = world.office_at(listener.local_addr().unwrap(), Some(8));
+    let leg = node(&world, &listener).await;
+    let (leg, path) = leg.pair_with_client(&world.client).await;
     let mut inside = leg.inside_client(&world, &world.client).await;
     inside.say(&[open(path)]).await.unwrap();
     let _desk = world.desk().await;
-    let flood: Vec<InnerFrame<'_>> = (0..1_000).map(|token| Ping { token }.into()).collect();
-    let revoking = office.agent.clone();
-    let revoked = vec![world.client.device];
-    tokio::spawn(async move { revoking.set_revoked(revoked) });
-    let code = loop {
-        if let Some(code) = inside.closed_by_now().await {
-            break code;
-        }
-        inside.say(&flood).await.unwrap();
-    };
-    assert_eq!(code, Code::Revoked);
+    inside
+        .frame(|frame| matches!(frame, InnerFrame::Opened(_)).then_some(()))
+        .await
+        .expect("OPENED");
+    // Megabytes, encrypted beforehand: nobody decrypts as fast as they are sent.
+    let asked = 800_000;
+    for first in (0..asked).step_by(1_000) {
+        let pings: Vec<_> = (first..first + 1_000)
+            .map(|token| Ping { token }.into())
+            .collect();
+        inside.prepare(&pings).unwrap();
+    }
+    let flooding = inside.flood();
+    let pong = |frame: InnerFrame<'_>| matches!(frame, InnerFrame::Pong(_)).then_some(());
+    inside.frame(pong).await.expect("the flood has begun");
+    office.agent.set_revoked(vec![world.client.device]);
+    let mut answered = 0;
+    let code = inside
+        .frame(|frame| match frame {
+            InnerFrame::Pong(pong) => {
+                answered = pong.token;
+                None
+            }
+            InnerFrame::Close(close) => Some(known(&close.code)),
+            _ => None,
+        })
+        .await;
+    assert_eq!(code, Some(Code::Revoked));
+    assert!(
+        answered < asked / 2,
+        "it heard the order behind {answered} of {asked} questions"
+    );
     drop(inside);
     assert_eq!(known(&office.ended().await.code), Code::Revoked);
+    flooding.join().unwrap();
 }
 
 #[tokio::test]
@@ -166,6 +214,26 @@ async fn an_agents_close_is_the_end_that_is_told() {
 }
 
 #[tokio::test]
+async fn an_alert_behind_auth_done_is_a_lost_path() {
+    for (believes_first, expected) in [(false, Code::Identity), (true, Code::PathLost)] {
+        let world = World::new().await;
+        let mut agent = Stranger::agent(&world).await;
+        let home = world.home();
+        let client = agent.accept().await;
+        let mut inside = agent.inside_agent(&world, client).await.unwrap();
+        if believes_first {
+            inside.say(&[AuthDone {}.into()]).await.unwrap();
+            inside
+                .frame(|frame| matches!(frame, InnerFrame::Open(_)).then_some(()))
+                .await
+                .expect("OPEN");
+        }
+        inside.say_alert().await;
+        assert_eq!(home.finished().await, expected, "{believes_first}");
+    }
+}
+
+#[tokio::test]
 async fn another_computer_is_not_believed() {
     let mut world = World::new().await;
     // Of the same organisation, with a certificate that is in order.
@@ -189,27 +257,14 @@ async fn a_node_that_asks_and_does_not_read_is_left() {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
     let mut office = world.office_at(listener.local_addr().unwrap(), Some(8));
-    let (mut socket, _) = within(listener.accept()).await.unwrap();
-    let Accepted { mut tls, .. } = accept(&mut socket, &world.configs()).await.ok().unwrap();
-    let welcome = Welcome {
-        version: 1,
-        features: List::default(),
-        node: node_name(),
-        keepalive: 45,
-        nodes_version: 0,
-        return_window: 1,
-        banner: None,
-    };
-    let ask = Keepalive {
-        ask: true,
-        return_window: None,
-    };
+    let Stranger {
+        mut socket,
+        mut tls,
+        ..
+    } = node(&world, &listener).await;
     let mut flood = Vec::new();
-    Frame::from(welcome).encode(&mut flood).unwrap();
-    tls.write(&flood).unwrap();
-    flood.clear();
     for _ in 0..1_000 {
-        Frame::from(ask.clone()).encode(&mut flood).unwrap();
+        ask().encode(&mut flood).unwrap();
     }
     let flooding = async {
         loop {
@@ -241,23 +296,35 @@ async fn a_node_that_asks_and_does_not_read_is_left() {
 async fn a_last_error_reaches_a_node_that_still_speaks() {
     let world = World::new().await;
     let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    // The node's window is full of answers: ERROR stays in the agent's socket, and a reset would take it away.
+    let small = socket2::SockRef::from(&listener).set_recv_buffer_size(2_048);
+    small.unwrap();
     let _office = world.office_at(listener.local_addr().unwrap(), Some(8));
-    let (mut socket, _) = within(listener.accept()).await.unwrap();
-    let Accepted { mut tls, .. } = accept(&mut socket, &world.configs()).await.ok().unwrap();
+    let Stranger {
+        mut socket,
+        mut tls,
+        mut frames,
+    } = node(&world, &listener).await;
+    let mut bytes = Vec::new();
+    for _ in 0..110 {
+        ask().encode(&mut bytes).unwrap();
+    }
     // Critical and unknown, and more behind it that nobody reads.
-    let mut bytes = b"\x00\x00\x77\x01".to_vec();
-    bytes.resize(200_000, 0);
+    bytes.extend(b"\x00\x00\x77\x01");
+    bytes.resize(bytes.len() + 200_000, 0);
     tls.write(&bytes).unwrap();
     while !tls.outgoing().is_empty() {
         let length = within(socket.write(tls.outgoing())).await.unwrap();
         tls.sent(length);
     }
-    let mut frames = Reader::new();
+    let mut answers = 0;
     let code = within(async {
         loop {
             while let Some(frame) = frames.next().unwrap() {
-                if let Frame::Error(error) = frame {
-                    return known(&error.code);
+                match frame {
+                    Frame::Keepalive(_) => answers += 1,
+                    Frame::Error(error) => return known(&error.code),
+                    other => panic!("{}", other.name()),
                 }
             }
             let progress = tls.read_record(|plaintext| frames.push(plaintext)).unwrap();
@@ -268,5 +335,13 @@ async fn a_last_error_reaches_a_node_that_still_speaks() {
         }
     })
     .await;
-    assert_eq!(code, Code::BadFrame);
+    assert_eq!((code, answers), (Code::BadFrame, 110));
+}
+
+fn ask() -> Frame<'static> {
+    let ask = Keepalive {
+        ask: true,
+        return_window: None,
+    };
+    ask.into()
 }

@@ -1,5 +1,6 @@
 //! An endpoint without a machine behind it: it says what a test wants it to say, on every layer.
 use std::io::{self, Read as _, Write as _};
+use std::thread::JoinHandle;
 
 use rustls::Connection;
 use telerelay_leg::config::{Language, inner_client, inner_server};
@@ -10,10 +11,13 @@ use telerelay_mint::Minted;
 use telerelay_wire::Code;
 use telerelay_wire::bounded::List;
 use telerelay_wire::frame::Reader;
-use telerelay_wire::ids::{Address, AttemptId, DeviceId, Instance, PathId, Program, Role, Service};
+use telerelay_wire::ids::{
+    Address, AttemptId, ClientAddress, DeviceId, Instance, PathId, Program, Role, Service,
+};
 use telerelay_wire::inner::{self, Inner};
 use telerelay_wire::outer::{
-    self, Accept, Connect, Frame, Hello, Outer, PATH_MAXIMUM, path_header, path_view,
+    self, Accept, Connect, Frame, Hello, Incoming, Outer, PATH_MAXIMUM, Paired, path_header,
+    path_view,
 };
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -83,6 +87,26 @@ impl Stranger {
         self.send(Accept { path, early: None }).await;
         self.paired().await;
         client
+    }
+
+    /// Asks the agent on this leg for a path with this client, whose end it is from here on.
+    pub(crate) async fn pair_with_client(mut self, client: &Minted) -> (Self, PathId) {
+        let path = PathId([8; 16]);
+        let incoming = Incoming {
+            path,
+            attempt: ATTEMPT,
+            client: client.device,
+            service: Service::Rfb,
+            address: ClientAddress::try_from("192.0.2.1:50000").unwrap(),
+            program: Program::try_from("stranger/1").unwrap(),
+            resume: None,
+            early: None,
+        };
+        self.send(incoming).await;
+        self.frame(|frame| matches!(frame, Frame::Accept(_)).then_some(()))
+            .await;
+        self.send(Paired { path }).await;
+        (self, path)
     }
 
     pub(crate) async fn paired(&mut self) -> PathId {
@@ -169,11 +193,8 @@ impl Inside {
 
     /// Says frames of the session, in one record.
     pub(crate) async fn say(&mut self, frames: &[inner::Frame<'_>]) -> io::Result<()> {
-        let mut plaintext = Vec::new();
-        for frame in frames {
-            frame.encode(&mut plaintext).unwrap();
-        }
-        self.say_bytes(&plaintext).await
+        self.prepare(frames)?;
+        self.leg.flush().await
     }
 
     pub(crate) async fn say_bytes(&mut self, plaintext: &[u8]) -> io::Result<()> {
@@ -181,8 +202,52 @@ impl Inside {
         self.flush().await
     }
 
+    /// Puts frames of the session, in one record, behind what waits to be sent.
+    pub(crate) fn prepare(&mut self, frames: &[inner::Frame<'_>]) -> io::Result<()> {
+        let mut plaintext = Vec::new();
+        for frame in frames {
+            frame.encode(&mut plaintext).unwrap();
+        }
+        self.inner.writer().write_all(&plaintext)?;
+        self.wrap()
+    }
+
+    /// Sends all that waits, on a thread of its own, until the other end takes no more.
+    pub(crate) fn flood(&mut self) -> JoinHandle<()> {
+        let Stranger { socket, tls, .. } = &mut self.leg;
+        let mut socket = socket2::SockRef::from(&*socket).try_clone().unwrap();
+        let bytes = tls.outgoing().to_vec();
+        tls.sent(bytes.len());
+        std::thread::spawn(move || {
+            let mut rest = &bytes[..];
+            while !rest.is_empty() {
+                match socket.write(rest) {
+                    Ok(length) => rest = &rest[length..],
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        std::thread::yield_now();
+                    }
+                    Err(_gone) => return,
+                }
+            }
+        })
+    }
+
+    /// Sends the alert that answers a record which does not verify.
+    pub(crate) async fn say_alert(&mut self) {
+        let mut record = &b"\x17\x03\x03\x00\x11no record of ours"[..];
+        self.inner.read_tls(&mut record).unwrap();
+        assert!(self.inner.process_new_packets().is_err());
+        self.flush().await.unwrap();
+    }
+
     /// Sends what inner TLS has to say.
     pub(crate) async fn flush(&mut self) -> io::Result<()> {
+        self.wrap()?;
+        self.leg.flush().await
+    }
+
+    /// Puts what inner TLS has to say into outer TLS.
+    fn wrap(&mut self) -> io::Result<()> {
         let mut bytes = Vec::new();
         while self.inner.wants_write() {
             self.inner.write_tls(&mut bytes)?;
@@ -192,13 +257,13 @@ impl Inside {
             let record = [&header[..], piece].concat();
             self.leg.tls.write(&record).map_err(io::Error::other)?;
         }
-        self.leg.flush().await
+        Ok(())
     }
 
     /// Takes the session's frames until one is what is looked for; `None` at the end of the path.
     pub(crate) async fn frame<T>(
         &mut self,
-        pick: impl Fn(inner::Frame<'_>) -> Option<T>,
+        mut pick: impl FnMut(inner::Frame<'_>) -> Option<T>,
     ) -> Option<T> {
         loop {
             while let Some(frame) = self.frames.next().unwrap() {
