@@ -5,23 +5,25 @@ import json
 import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import pytest
 import pytest_asyncio
 
-from telerelay.audit import records
+from telerelay.audit import proof, records
 from telerelay.audit.auditing import Auditor, Demand
 from telerelay.audit.chain import Head, fingerprint
-from telerelay.audit.checkpoints import CheckpointRefusedError, verify_checkpoint
+from telerelay.audit.checkpoints import CHECKPOINT_ROWS, CheckpointRefusedError, Notary, verify_checkpoint
 from telerelay.audit.moving import Mover
-from telerelay.audit.reading import Wanted
+from telerelay.audit.reading import PAGE_ROWS, Wanted
 from telerelay.audit.records import Record
-from telerelay.audit.spool import Spool
+from telerelay.audit.spool import GROUP_ROWS, Spool
 from telerelay.audit.verifying import BreakKind, Verdict, verify
+from telerelay.authority.signing import sign
 from telerelay.store.engine import Store
+from telerelay_endpoint.documents import Kind
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.lines import from_base64url
 from tests.kit.audit import Office, office
@@ -133,6 +135,9 @@ async def test_a_checkpoint_is_signed_by_the_node_and_passes_for_nothing_else(au
         changed = signed if why == "another cluster" else signed[:-1] + bytes([signed[-1] ^ 1])
         with pytest.raises(CheckpointRefusedError, match=why):
             verify_checkpoint(changed, other)
+    another_kind = sign(Kind.NODES.typ, checkpoint.encode(), audit.office.signer)
+    with pytest.raises(CheckpointRefusedError, match="no checkpoint"):
+        verify_checkpoint(another_kind, audit.office.ca)
 
 
 # ---------------------------------------------------------------- tampered with, in SQL
@@ -197,9 +202,10 @@ def _rewrite(audit: Audit, signed: Callable[[Head], bytes] | None = None, last: 
 
 
 def _forge(audit: Audit) -> None:
-    """As `_rewrite`, with checkpoints by a node of another cluster that bears our node's name."""
-    stranger = office.__wrapped__(NODE)
-    _rewrite(audit, lambda head: stranger.notary(audit.folder / "elsewhere").sign(head, int(time.time())))
+    """As `_rewrite`, with checkpoints by a node of another cluster that bears our names for both."""
+    stranger = replace(office.__wrapped__(NODE).signer, organisation=audit.office.signer.organisation)
+    notary = Notary(stranger, audit.folder / "elsewhere")
+    _rewrite(audit, lambda head: notary.sign(head, int(time.time())))
 
 
 def _replay(audit: Audit) -> None:
@@ -262,6 +268,18 @@ async def test_a_stream_that_broke_off_is_not_taken_for_the_whole(audit: Audit) 
     assert _breaks(verify(lines[:-1], audit.office.ca)) == [(BreakKind.TRUNCATED, 10, 10)]
     with pytest.raises(TelerelayError, match="no export"):
         verify(lines[1:], audit.office.ca)
+
+
+async def test_more_records_than_a_node_leaves_unsigned_are_a_break(audit: Audit) -> None:
+    lines = [proof.header({}), proof.segment(Head.of_nothing(NODE))]
+    head = Head.of_nothing(NODE)
+    for _ in range(CHECKPOINT_ROWS + GROUP_ROWS + 1):
+        lines.append(_admit(OURS, "").encode(head, 1_800_000_000_000, bytes(16)))
+        head = head.after(fingerprint(lines[-1][:-1]))
+    assert _breaks(verify([*lines[:-1], _end_of(lines[:-1])], audit.office.ca)) == []
+    assert _breaks(verify([*lines, _end_of(lines)], audit.office.ca)) == [
+        (BreakKind.UNSIGNED, 1, CHECKPOINT_ROWS + GROUP_ROWS + 1)
+    ]
 
 
 # ---------------------------------------------------------------- tampered with, in the spool
@@ -480,3 +498,15 @@ async def test_records_are_found_by_what_they_say(audit: Audit, wanted: Wanted, 
     lines = [json.loads(line) for line in await audit.auditor.search(wanted, 100)]
     assert [line["kind"] for line in lines] == found
     assert [line["seq"] for line in lines] == sorted(line["seq"] for line in lines)
+
+
+async def test_what_lies_behind_many_newer_records_is_found_too(audit: Audit) -> None:
+    await audit.spool.write(_attempt(1, "PATH_LOST"))
+    await audit.spool.write([_admit(THEIRS, "") for _ in range(2 * PAGE_ROWS + 100)])
+    found = await audit.auditor.search(Wanted(code="PATH_LOST"), 100)
+    assert [json.loads(line)["kind"] for line in found] == ["START", "END"]
+    newest = await audit.auditor.search(Wanted(), 3)
+    assert [json.loads(line)["seq"] for line in newest] == [audit.spool.head.seq - back for back in (2, 1, 0)]
+    # So many records have a checkpoint among them without being asked.
+    verdict = await audit.verdict()
+    assert (verdict.breaks, verdict.checkpoints) == ([], 3)

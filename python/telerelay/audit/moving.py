@@ -58,6 +58,10 @@ class Mover:
             await asyncio.to_thread(remove, file)
         return head
 
+    def skip_to(self, head: Head) -> None:
+        """What stands before `head` and was not found is lost: nobody waits for it."""
+        self._last = head.seq
+
     async def close_lost(self, spool: Spool) -> int:
         """Write the terminal record of each attempt that a crash of this node ended; how many there were.
 

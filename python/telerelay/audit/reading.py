@@ -1,6 +1,6 @@
 """Audit records as they stand in SQL: whole chains page by page, and what somebody looks for."""
 
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator, Collection, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -99,53 +99,49 @@ async def next_checkpoint(store: Store, node: str, behind: int) -> int | None:
 
 async def search(store: Store, wanted: Wanted, limit: int) -> list[bytes]:
     """The newest `limit` records that fit, and whatever else tells of the same attempts; oldest first."""
-    found: dict[tuple[str, int], bytes] = {}
-    attempts: set[str] = set()
-    before: tuple[int, str, int] | None = None
+    found: list[AuditRecord] = []
+    before: AuditRecord | None = None
     needles = _needles(wanted)
     while len(found) < limit:
         rows = await _page(store, wanted, before)
-        for row in rows:
-            if len(found) < limit and all(any(needle in row.record for needle in one) for one in needles):
-                found[row.node, row.seq] = row.record
-                if row.attempt is not None:
-                    attempts.add(row.attempt)
+        found += [row for row in rows if all(any(needle in row.record for needle in one) for one in needles)]
         if len(rows) < PAGE_ROWS:
             break
-        before = rows[-1].time, rows[-1].node, rows[-1].seq
-    return await _with_their_attempts(store, wanted, found, sorted(attempts))
+        before = rows[-1]
+    del found[limit:]
+    found += await _of_attempts(store, wanted, {row.attempt for row in found if row.attempt is not None})
+    whole = {(row.time, row.node, row.seq): row.record for row in found}
+    return [whole[key] for key in sorted(whole)]
 
 
-async def _page(store: Store, wanted: Wanted, before: tuple[int, str, int] | None) -> Sequence[AuditRecord]:
+async def _page(store: Store, wanted: Wanted, before: AuditRecord | None) -> Sequence[AuditRecord]:
     order = (AuditRecord.time, AuditRecord.node, AuditRecord.seq)
     query = select(AuditRecord).where(*_conditions(wanted)).order_by(*(column.desc() for column in order))
     if before is not None:
-        time, node, seq = before
+        time, node, seq = before.time, before.node, before.seq
         query = query.where(
+            # Said twice: the first is what an index can begin at.
+            AuditRecord.time <= time,
             or_(
                 AuditRecord.time < time,
                 (AuditRecord.time == time) & (AuditRecord.node < node),
                 (AuditRecord.time == time) & (AuditRecord.node == node) & (AuditRecord.seq < seq),
-            )
+            ),
         )
     async with store.reading() as session:
         return (await session.scalars(query.limit(PAGE_ROWS))).all()
 
 
-async def _with_their_attempts(
-    store: Store, wanted: Wanted, found: dict[tuple[str, int], bytes], attempts: Sequence[str]
-) -> list[bytes]:
-    whole = dict(found)
-    times: dict[tuple[str, int], int] = {}
-    for begin in range(0, len(attempts), PAGE_ROWS):
-        query = select(AuditRecord).where(AuditRecord.attempt.in_(attempts[begin : begin + PAGE_ROWS]))
-        if wanted.organisation is not None:
-            query = query.where(AuditRecord.organisation == wanted.organisation)
+async def _of_attempts(store: Store, wanted: Wanted, attempts: Collection[str]) -> list[AuditRecord]:
+    found: list[AuditRecord] = []
+    ordered = sorted(attempts)
+    of_organisation = [] if wanted.organisation is None else [AuditRecord.organisation == wanted.organisation]
+    for begin in range(0, len(ordered), PAGE_ROWS):
+        portion = ordered[begin : begin + PAGE_ROWS]
+        query = select(AuditRecord).where(AuditRecord.attempt.in_(portion), *of_organisation)
         async with store.reading() as session:
-            for row in await session.scalars(query):
-                whole[row.node, row.seq] = row.record
-                times[row.node, row.seq] = row.time
-    return [whole[key] for key in sorted(whole, key=lambda key: (times.get(key, 0), key))]
+            found += await session.scalars(query)
+    return found
 
 
 def _conditions(wanted: Wanted) -> list[ColumnElement[bool]]:

@@ -197,6 +197,7 @@ async def _open_audit(
     head = notary.resume(found, cluster.authority.certificate)
     if head != found:
         log.error("audit records are missing", first=found.seq + 1, last=head.seq)
+        mover.skip_to(head)
     spool = Spool(data.audit, head, notary, progressed=mover.progressed)
 
     async def finish() -> None:

@@ -200,7 +200,7 @@ class AuditRecord(Table):
     """One record, its exact bytes, in the order of its node's spool (PROTOCOL.md §14)."""
 
     __tablename__ = "audit_records"
-    __table_args__ = (Index(None, "organisation", "time"),)
+    __table_args__ = (Index(None, "organisation", "time"), Index(None, "time", "node", "seq"))
 
     node: Mapped[str] = mapped_column(String(63), primary_key=True)
     seq: Mapped[Count] = mapped_column(primary_key=True)
