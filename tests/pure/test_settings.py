@@ -72,6 +72,8 @@ def test_without_anything_it_listens_everywhere() -> None:
         ('listen = ["127.0.0.1"]', "HOST:PORT"),
         ('listen = ["127.0.0.1:65536"]', "65536 is no port"),
         ('advertise = ["relay.example:0"]', "relay.example:0 is no address"),
+        ('trusted_networks = ["192.0.2.1/24"]', "192.0.2.1/24 has host bits set"),
+        ("handshakes_per_s = 0", "handshakes_per_s"),
         ("# here\n\n  workers = 0", ":3:13: workers: Expected `int` >= 1"),
         ('workers = "4"', ":1:11: workers: Expected `int`, got `str`"),
         ("workers = true", ":1:11: workers: Expected `int`, got `bool`"),

@@ -141,6 +141,8 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             workers=settings.workers,
             return_window_s=settings.return_window_s,
             banner=settings.banner,
+            trusted_networks=settings.trusted_networks,
+            handshakes_per_s=settings.handshakes_per_s,
         )
         registry = Registry(store, node)
         stack.push_async_callback(registry.flush)

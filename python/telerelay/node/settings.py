@@ -2,7 +2,7 @@
 
 import os
 from collections.abc import Mapping
-from ipaddress import ip_address
+from ipaddress import ip_address, ip_network
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal, Self, TypeAlias
 
@@ -73,6 +73,17 @@ class Advertised(str):
         return super().__new__(cls, address)
 
 
+class Network(str):
+    """A network, ADDRESS/LENGTH; a single address is one too."""
+
+    __slots__ = ()
+
+    @override
+    def __new__(cls, network: str) -> Self:
+        """Raises ValueError."""
+        return super().__new__(cls, str(ip_network(network)))
+
+
 def split_address(address: str) -> tuple[str, int]:
     """Host without brackets, and port. Raises ValueError."""
     host, colon, port = address.rpartition(":")
@@ -128,6 +139,14 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         int,
         Meta(ge=1, le=60, description="Seconds over which agents spread their return after an outage."),
     ] = 5
+    trusted_networks: Annotated[
+        list[Network],
+        Meta(description="Networks, ADDRESS/LENGTH, not limited by address and with half of what is short."),
+    ] = msgspec.field(default_factory=list)
+    handshakes_per_s: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)] | None,
+        Meta(description="Handshakes that begin each second; default: half of what the workers could do."),
+    ] = None
     stop_grace_s: Annotated[
         float, Meta(ge=0, le=3_600, description="Seconds that sessions may go on after SIGTERM.")
     ] = 10.0

@@ -1,4 +1,7 @@
 //! A TLS connection as a plaintext stream for somebody who opens no TLS: Python, over a socket pair (PROTOCOL.md §11).
+#[cfg(test)]
+mod tests;
+
 use std::io;
 use std::net::Shutdown;
 use std::time::Duration;
@@ -27,6 +30,9 @@ pub struct Limits {
     pub first_byte: Duration,
     /// Plaintext bytes from the network since the last byte that was answered.
     pub unanswered: u64,
+    /// The time since the last byte that was answered, or since the beginning: a request that dribbles, one that is not followed by
+    /// another, and an answer that is not read.
+    pub answer: Duration,
 }
 
 /// Why a stream ended before its time.
@@ -40,10 +46,28 @@ pub enum PlainError {
     Tls(#[from] TlsError),
     /// Nothing came in time.
     #[error("no first byte in time")]
-    Late,
+    Silent,
+    /// Nothing was answered for too long.
+    #[error("nothing to answer for too long")]
+    Slow,
     /// Too much came without an answer.
     #[error("too much was sent without an answer")]
     TooMuch,
+}
+
+impl PlainError {
+    /// A stable name for counters, where it is one of the limits that ended the stream.
+    pub const fn limit(&self) -> Option<&'static str> {
+        match self {
+            Self::Socket(_) | Self::Tls(_) => None,
+            Self::Silent => Some("first_byte"),
+            Self::Slow => Some("answer"),
+            Self::TooMuch => Some("bytes"),
+        }
+    }
+
+    /// Every such name.
+    pub const LIMITS: [&'static str; 3] = ["first_byte", "answer", "bytes"];
 }
 
 /// Moves plaintext between `tls` over `socket` and `program` until the program has ended, or one breaks. Where the network ends
@@ -59,13 +83,13 @@ pub async fn carry(
         tls,
         program,
         inbound: OffsetBuffer::default(),
-        limit: limits.map(|limits| limits.unanswered),
+        limits,
+        answered: Instant::now(),
         unanswered: 0,
         seen: false,
         inbound_over: false,
         outbound_over: false,
     };
-    let first_byte = limits.map(|limits| Instant::now() + limits.first_byte);
     loop {
         if let Err(error) = carrier.turn() {
             // An alert, as far as the socket takes it.
@@ -76,11 +100,11 @@ pub async fn carry(
             linger(&mut carrier.socket, LINGER).await;
             return Ok(());
         }
-        let late = first_byte.filter(|_| !carrier.seen);
+        let (deadline, late) = carrier.deadline();
         tokio::select! {
             ready = readiness(carrier.network_interest(), |wanted| carrier.socket.ready(wanted)) => drop(ready?),
             ready = readiness(carrier.program_interest(), |wanted| carrier.program.ready(wanted)) => drop(ready?),
-            () = until(late) => return Err(PlainError::Late),
+            () = until(deadline) => return Err(late),
         }
         // A connection that is never starved must not starve others of its thread.
         tokio::task::coop::consume_budget().await;
@@ -111,8 +135,10 @@ struct Carrier {
     program: UnixStream,
     /// Plaintext from the network that the program has not taken: one record's at most.
     inbound: OffsetBuffer,
-    limit: Option<u64>,
-    /// Bytes that came since the program last said something.
+    limits: Option<Limits>,
+    /// When the program last said something.
+    answered: Instant,
+    /// Bytes that came since then.
     unanswered: u64,
     /// Something came from the network.
     seen: bool,
@@ -142,6 +168,7 @@ impl Carrier {
         match self.program.try_read(&mut plaintext) {
             Ok(0) => self.program_has_ended(),
             Ok(length) => {
+                self.answered = Instant::now();
                 self.unanswered = 0;
                 self.tls.write(&plaintext[..length])?;
             }
@@ -190,9 +217,20 @@ impl Carrier {
         let length = self.inbound.filled().len();
         self.seen |= length > 0;
         self.unanswered += length as u64;
-        match self.limit {
-            Some(limit) if self.unanswered > limit => Err(PlainError::TooMuch),
+        match self.limits {
+            Some(limits) if self.unanswered > limits.unanswered => Err(PlainError::TooMuch),
             _ => Ok(()),
+        }
+    }
+
+    /// When the stream ends if nothing happens, and as what.
+    fn deadline(&self) -> (Option<Instant>, PlainError) {
+        let from =
+            |time: fn(Limits) -> Duration| self.limits.map(|limits| self.answered + time(limits));
+        if self.seen {
+            (from(|limits| limits.answer), PlainError::Slow)
+        } else {
+            (from(|limits| limits.first_byte), PlainError::Silent)
         }
     }
 

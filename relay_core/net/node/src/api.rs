@@ -3,27 +3,39 @@ use std::os::unix::net::UnixStream;
 use std::sync::Arc;
 
 use telerelay_leg::accept::Accepted;
-use telerelay_leg::plain::{self, Limits, PlainError};
+use telerelay_leg::plain::{self, Limits};
 use telerelay_wire::ids::ClientAddress;
 use telerelay_wire::limits::{
-    API_BYTES_ANONYMOUS, API_BYTES_IDENTIFIED, API_CONNECTIONS, API_FIRST_BYTE,
+    API_ANSWER_ANONYMOUS, API_ANSWER_IDENTIFIED, API_BYTES_ANONYMOUS, API_BYTES_IDENTIFIED,
+    API_CONNECTIONS, API_FIRST_BYTE,
 };
 use tokio::net::TcpStream;
 
 use crate::control::Control;
 use crate::counters::Counted;
+use crate::door::Visit;
 use crate::event::{ApiConnection, Event};
 
-/// Runs a connection to its end.
+/// Runs a connection to its end. `visit`: where it is of nobody known, who may have to go.
 pub(crate) async fn run(
     control: Arc<Control>,
     socket: TcpStream,
     accepted: Accepted,
     address: ClientAddress,
+    visit: Option<Visit>,
 ) {
-    let _open = Counted::new(&control.counters, |counters| &counters.api_open);
-    if control.counters.api_open.get() > API_CONNECTIONS as u64 {
-        control.counters.api_limited.add(1);
+    let counters = &control.counters;
+    let _open = Counted::new(counters, |counters| &counters.api_open);
+    let _identified = visit
+        .is_none()
+        .then(|| Counted::new(counters, |counters| &counters.api_identified));
+    let taken = match visit {
+        Some(_) => counters.api_identified.get(),
+        None => counters.api_open.get() - 1,
+    };
+    let room = API_CONNECTIONS.saturating_sub(usize::try_from(taken).unwrap_or(usize::MAX));
+    if room == 0 {
+        counters.api_full.add(1);
         tracing::debug!("one connection of the API too many");
         return;
     }
@@ -38,25 +50,42 @@ pub(crate) async fn run(
             return;
         }
     };
+    let (unanswered, answer) = match accepted.identity {
+        Some(_) => (API_BYTES_IDENTIFIED, API_ANSWER_IDENTIFIED),
+        None => (API_BYTES_ANONYMOUS, API_ANSWER_ANONYMOUS),
+    };
     let limits = Limits {
         first_byte: API_FIRST_BYTE,
-        unanswered: match accepted.identity {
-            Some(_) => API_BYTES_IDENTIFIED,
-            None => API_BYTES_ANONYMOUS,
-        },
+        unanswered,
+        answer,
     };
     control.told.tell(Event::Api(Box::new(ApiConnection {
         stream: theirs.into(),
         identity: accepted.identity,
         address,
     })));
-    match plain::carry(socket, accepted.tls, ours, Some(limits)).await {
+    let carried = tokio::select! {
+        carried = plain::carry(socket, accepted.tls, ours, Some(limits)) => carried,
+        () = evicted(visit, room) => return,
+    };
+    match carried {
         Ok(()) => {}
         Err(error) => {
-            if matches!(error, PlainError::Late | PlainError::TooMuch) {
-                control.counters.api_limited.add(1);
+            if let Some(limit) = error.limit() {
+                control.counters.api_limited(limit);
             }
             tracing::debug!(%error, "a connection of the API broke off");
         }
+    }
+}
+
+/// Resolves when a guest has to go, where there is room for so many; whoever is known never has to.
+async fn evicted(visit: Option<Visit>, room: usize) {
+    match visit {
+        Some(Visit { place, mut evicted }) => {
+            place.keep(room);
+            evicted.wait().await;
+        }
+        None => std::future::pending().await,
     }
 }

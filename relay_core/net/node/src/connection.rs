@@ -1,4 +1,5 @@
 //! One connection from its first byte: handshake, then what its language asks for.
+use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
 
@@ -12,6 +13,7 @@ use tokio::net::TcpStream;
 
 use crate::control::Control;
 use crate::counters::Counted;
+use crate::door::{Door, Visit};
 use crate::leg::Leg;
 use crate::{api, framed};
 
@@ -19,41 +21,64 @@ use crate::{api, framed};
 #[derive(Clone)]
 pub(crate) struct Entrance {
     pub(crate) control: Arc<Control>,
+    pub(crate) door: Arc<Door>,
     pub(crate) configs: NodeConfigs,
     pub(crate) side: Side,
 }
 
+/// A connection that was accepted, and counted.
+pub(crate) struct Arrival<S> {
+    pub(crate) socket: S,
+    pub(crate) address: SocketAddr,
+    pub(crate) counted: Counted,
+    pub(crate) visit: Visit,
+}
+
+impl<S> Arrival<S> {
+    /// The same connection with its socket made into another.
+    pub(crate) fn try_map<T>(self, map: impl FnOnce(S) -> io::Result<T>) -> io::Result<Arrival<T>> {
+        let Self {
+            socket,
+            address,
+            counted,
+            visit,
+        } = self;
+        Ok(Arrival {
+            socket: map(socket)?,
+            address,
+            counted,
+            visit,
+        })
+    }
+}
+
 /// Runs a connection to its end, on the worker of this number.
-pub(crate) async fn run(
-    entrance: Entrance,
-    mut socket: TcpStream,
-    address: SocketAddr,
-    counted: Counted,
-    worker: usize,
-) {
+pub(crate) async fn run(entrance: Entrance, arrival: Arrival<TcpStream>, worker: usize) {
     let Entrance {
         control,
         configs,
         side,
+        ..
     } = entrance;
+    let Arrival {
+        mut socket,
+        address,
+        counted,
+        visit,
+    } = arrival;
     let _panic = PanicCount(control.clone());
-    let handshaking = Counted::new(&control.counters, |counters| &counters.handshaking);
     // Boxed, like everything that an idle leg does not need: a task is as large as the largest thing that it holds itself.
-    let accepted = match Box::pin(accept(&mut socket, &configs)).await {
-        Ok(accepted) => accepted,
-        Err(error) => {
-            control.counters.handshake_failed(&error);
-            tracing::debug!(%address, reason = error.name(), %error, "handshake failed");
-            return;
-        }
+    let greeted = Box::pin(greet(&control, &configs, &mut socket, address, visit)).await;
+    let Some((accepted, visit)) = greeted else {
+        return;
     };
-    drop(handshaking);
-    control.counters.handshakes.add(1);
     let Ok(address) = ClientAddress::try_from(address.to_string()) else {
         return;
     };
     match (accepted.language, accepted.identity) {
-        (Language::Http, _) => Box::pin(api::run(control, socket, accepted, address)).await,
+        (Language::Http, _) => {
+            Box::pin(api::run(control, socket, accepted, address, visit)).await;
+        }
         // The configuration does not let anybody through without a certificate.
         (Language::Telerelay, None) => {}
         (Language::Telerelay, Some(identity)) => {
@@ -69,6 +94,37 @@ pub(crate) async fn run(
                 counted,
             };
             framed::run(control, leg, guard, inbox, worker).await;
+        }
+    }
+}
+
+/// The handshake. What is left of the visit where it shows nobody known; nothing where it comes to no end.
+async fn greet(
+    control: &Control,
+    configs: &NodeConfigs,
+    socket: &mut TcpStream,
+    address: SocketAddr,
+    visit: Visit,
+) -> Option<(Accepted, Option<Visit>)> {
+    let Visit { place, mut evicted } = visit;
+    let handshaking = Counted::new(&control.counters, |counters| &counters.handshaking);
+    let accepted = tokio::select! {
+        biased;
+        () = evicted.wait() => return None,
+        accepted = accept(socket, configs, place.turn()) => accepted,
+    };
+    drop(handshaking);
+    match accepted {
+        Ok(accepted) => {
+            control.counters.handshakes.add(1);
+            // Whoever is known is no guest any more.
+            let nobody = accepted.identity.is_none();
+            Some((accepted, nobody.then_some(Visit { place, evicted })))
+        }
+        Err(error) => {
+            control.counters.handshake_failed(&error);
+            tracing::debug!(%address, reason = error.name(), %error, "handshake failed");
+            None
         }
     }
 }

@@ -3,6 +3,7 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use telerelay_leg::accept::AcceptError;
+use telerelay_leg::plain::PlainError;
 use telerelay_outer::Traffic;
 use telerelay_wire::{Code, Reason};
 
@@ -15,6 +16,10 @@ pub(crate) struct Counters {
     pub(crate) connections: Count,
     /// Connections in their handshake.
     pub(crate) handshaking: Count,
+    /// Guests that had to go because there were too many.
+    pub(crate) guests_evicted: Count,
+    /// Handshakes that did not begin at once.
+    pub(crate) handshakes_delayed: Count,
     /// Handshakes that ended well.
     pub(crate) handshakes: Count,
     handshakes_failed: [Count; AcceptError::NAMES.len()],
@@ -27,8 +32,13 @@ pub(crate) struct Counters {
     bytes_to_agent: Count,
     /// Connections of the API that are open.
     pub(crate) api_open: Count,
-    /// Connections of the API that ended by a limit, or that were one too many.
-    pub(crate) api_limited: Count,
+    /// Those of them with a certificate.
+    pub(crate) api_identified: Count,
+    /// Connections of the API without a certificate that had to go because there were too many.
+    pub(crate) api_evicted: Count,
+    /// Connections of the API that were one too many.
+    pub(crate) api_full: Count,
+    api_limited: [Count; PlainError::LIMITS.len()],
     /// Times that accepting paused: no descriptor, no memory, or too much untold.
     pub(crate) accept_pauses: Count,
     /// Legs closed because they did not take what was sent to them.
@@ -89,10 +99,18 @@ impl Drop for Counted {
 
 impl Counters {
     pub(crate) fn handshake_failed(&self, error: &AcceptError) {
-        let names = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
-        if let Some((_, count)) = names.into_iter().find(|(name, _)| **name == error.name()) {
-            count.add(1);
-        }
+        add(&AcceptError::NAMES, &self.handshakes_failed, error.name());
+    }
+
+    /// A connection of the API was ended by a limit.
+    pub(crate) fn api_limited(&self, limit: &str) {
+        add(&PlainError::LIMITS, &self.api_limited, limit);
+    }
+
+    /// Descriptors of connections: a connection of the API has a pair of sockets besides its own.
+    pub(crate) fn descriptors(&self) -> usize {
+        let descriptors = self.connections.get() + 2 * self.api_open.get();
+        usize::try_from(descriptors).unwrap_or(usize::MAX)
     }
 
     pub(crate) fn refused(&self, reason: &Reason) {
@@ -110,23 +128,28 @@ impl Counters {
         self.bytes_to_agent.add(traffic.to_agent);
     }
 
-    /// Every counter by its name; those by reason or code where they are not zero.
+    /// Every counter by its name, those by reason or code too; zero from the start.
     pub(crate) fn all(&self) -> Vec<(String, u64)> {
         let plain = [
             ("accepted", &self.accepted),
             ("connections", &self.connections),
             ("handshaking", &self.handshaking),
+            ("guests_evicted", &self.guests_evicted),
+            ("handshakes_delayed", &self.handshakes_delayed),
             ("handshakes", &self.handshakes),
             ("paths_joined", &self.paths_joined),
             ("bytes_to_client", &self.bytes_to_client),
             ("bytes_to_agent", &self.bytes_to_agent),
             ("api_open", &self.api_open),
-            ("api_limited", &self.api_limited),
+            ("api_identified", &self.api_identified),
+            ("api_evicted", &self.api_evicted),
+            ("api_full", &self.api_full),
             ("accept_pauses", &self.accept_pauses),
             ("mailbox_overflows", &self.mailbox_overflows),
             ("panics", &self.panics),
         ];
         let failed = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
+        let limited = PlainError::LIMITS.iter().zip(&self.api_limited);
         let refused = Code::ALL
             .iter()
             .map(|code| code.as_str())
@@ -138,9 +161,19 @@ impl Counters {
                 "handshakes_failed",
                 failed.map(|(name, count)| (*name, count)),
             ))
+            .chain(named(
+                "api_limited",
+                limited.map(|(name, count)| (*name, count)),
+            ))
             .chain(named("refused", refused))
             .chain(named("refused", [("UNKNOWN", &self.refused_unknown)]))
             .collect()
+    }
+}
+
+fn add(names: &[&str], counts: &[Count], name: &str) {
+    if let Some((_, count)) = names.iter().zip(counts).find(|(other, _)| **other == name) {
+        count.add(1);
     }
 }
 
@@ -150,6 +183,5 @@ fn named<'a>(
 ) -> impl Iterator<Item = (String, u64)> {
     counts
         .into_iter()
-        .filter(|(_, count)| count.get() > 0)
         .map(move |(name, count)| (format!("{group}.{name}"), count.get()))
 }

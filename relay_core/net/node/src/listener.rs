@@ -7,7 +7,7 @@ use std::time::Duration;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
-use crate::connection::{self, Entrance};
+use crate::connection::{self, Arrival, Entrance};
 use crate::counters::Counted;
 use crate::event::{PLACES, PLACES_PER_CONNECTION};
 
@@ -20,20 +20,27 @@ pub(crate) async fn run(listener: Arc<TcpListener>, entrance: Entrance, workers:
     let control = entrance.control.clone();
     let accept = async {
         let mut next = 0;
+        let mut pausing = false;
         loop {
-            if !has_room(&entrance) {
-                pause(&entrance, "too much is untold").await;
-                continue;
+            let why = match has_room(&entrance) {
+                Err(why) => why.to_owned(),
+                Ok(()) => match listener.accept().await {
+                    Ok((socket, address)) => {
+                        pausing = false;
+                        hand_out(&entrance, &workers, next, socket, address);
+                        next = (next + 1) % workers.len();
+                        continue;
+                    }
+                    // The other end left before it was taken.
+                    Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => continue,
+                    Err(error) => error.to_string(),
+                },
+            };
+            control.counters.accept_pauses.add(1);
+            if !std::mem::replace(&mut pausing, true) {
+                tracing::warn!(code = "MACHINE", why, "accepting pauses");
             }
-            match listener.accept().await {
-                Ok((socket, address)) => {
-                    hand_out(&entrance, &workers, next, socket, address);
-                    next = (next + 1) % workers.len();
-                }
-                // The other end left before it was taken.
-                Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
-                Err(error) => pause(&entrance, &error.to_string()).await,
-            }
+            tokio::time::sleep(PAUSE).await;
         }
     };
     tokio::select! {
@@ -42,17 +49,18 @@ pub(crate) async fn run(listener: Arc<TcpListener>, entrance: Entrance, workers:
     }
 }
 
-/// Each connection that is let in has the places of everything that it may still tell.
-fn has_room(entrance: &Entrance) -> bool {
+/// Whether one more connection can be let in, or why not.
+fn has_room(entrance: &Entrance) -> Result<(), &'static str> {
+    // Each connection that is let in has the places of everything that it may still tell.
     let open = usize::try_from(entrance.control.counters.connections.get()).unwrap_or(usize::MAX);
     let reserved = open.saturating_add(1).saturating_mul(PLACES_PER_CONNECTION);
-    entrance.control.told.waiting().saturating_add(reserved) <= PLACES
-}
-
-async fn pause(entrance: &Entrance, why: &str) {
-    entrance.control.counters.accept_pauses.add(1);
-    tracing::warn!(code = "MACHINE", why, "accepting pauses");
-    tokio::time::sleep(PAUSE).await;
+    if entrance.control.told.waiting().saturating_add(reserved) > PLACES {
+        return Err("too much is untold");
+    }
+    if !entrance.door.has_room() {
+        return Err("the descriptors for connections are in use");
+    }
+    Ok(())
 }
 
 fn hand_out(
@@ -64,24 +72,23 @@ fn hand_out(
 ) {
     let counters = &entrance.control.counters;
     counters.accepted.add(1);
-    let counted = Counted::new(counters, |counters| &counters.connections);
+    let arrival = Arrival {
+        socket,
+        address,
+        counted: Counted::new(counters, |counters| &counters.connections),
+        visit: entrance.door.arrive(address.ip()),
+    };
     let entrance = entrance.clone();
     if worker == 0 {
         // Its socket is registered with this runtime already.
-        tokio::spawn(connection::run(entrance, socket, address, counted, worker));
+        tokio::spawn(connection::run(entrance, arrival, worker));
         return;
     }
-    match socket.into_std() {
-        Ok(socket) => {
-            workers[worker].spawn(async move {
-                match TcpStream::from_std(socket) {
-                    Ok(socket) => {
-                        connection::run(entrance, socket, address, counted, worker).await;
-                    }
-                    Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
-                }
-            });
+    let moved = arrival.try_map(TcpStream::into_std);
+    workers[worker].spawn(async move {
+        match moved.and_then(|arrival| arrival.try_map(TcpStream::from_std)) {
+            Ok(arrival) => connection::run(entrance, arrival, worker).await,
+            Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
         }
-        Err(error) => tracing::warn!(%error, "a connection could not be handed over"),
-    }
+    });
 }

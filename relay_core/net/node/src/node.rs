@@ -5,6 +5,7 @@ use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use ipnet::IpNet;
 use telerelay_leg::config::NodeConfigs;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::socket::listen;
@@ -15,10 +16,13 @@ use telerelay_outer::node::{
 use telerelay_wire::Code;
 use telerelay_wire::bounded::{List, Text};
 use telerelay_wire::ids::{DeviceId, NodeName, OrganisationId};
+use telerelay_wire::limits::HANDSHAKES_PER_WORKER;
 use telerelay_wire::outer::{Goaway, News};
 
 use crate::connection::Entrance;
 use crate::control::Control;
+use crate::descriptors::Descriptors;
+use crate::door::Door;
 use crate::event::{Event, Told};
 use crate::worker;
 
@@ -37,6 +41,10 @@ pub struct Config {
     pub return_window: u16,
     /// A sentence of the operator, for WELCOME.
     pub banner: Option<Text<0, 512>>,
+    /// Networks that are not limited by address and have their own share of what is short (§1.3).
+    pub trusted_networks: Vec<IpNet>,
+    /// Handshakes that begin each second; `None`: what the workers bear.
+    pub handshakes_per_s: Option<u32>,
 }
 
 /// A node could not be started.
@@ -49,6 +57,14 @@ pub enum StartError {
         address: SocketAddr,
         /// What the operating system says.
         source: io::Error,
+    },
+    /// The process has too few descriptors.
+    #[error("{has} descriptors: a node needs {least} at least")]
+    Descriptors {
+        /// How many it has.
+        has: usize,
+        /// How many it needs.
+        least: usize,
     },
     /// No thread or no runtime could be made.
     #[error(transparent)]
@@ -65,7 +81,7 @@ impl StartError {
             Self::Listen { source, .. } if source.kind() == io::ErrorKind::AddrInUse => {
                 Code::AddressInUse
             }
-            Self::Listen { .. } | Self::Machine(_) => Code::Machine,
+            Self::Listen { .. } | Self::Descriptors { .. } | Self::Machine(_) => Code::Machine,
             Self::Twice => Code::Usage,
         }
     }
@@ -78,6 +94,8 @@ pub struct Node {
     life: Mutex<Life>,
     workers: usize,
     return_window: u16,
+    descriptors: Descriptors,
+    door: Arc<Door>,
 }
 
 /// How far a node has come.
@@ -100,18 +118,35 @@ impl Node {
             banner: config.banner,
         };
         let control = Arc::new(Control::new(greeting, told));
+        let workers = u32::try_from(config.workers.max(1)).unwrap_or(u32::MAX);
+        let handshakes_per_s = config
+            .handshakes_per_s
+            .unwrap_or_else(|| HANDSHAKES_PER_WORKER.saturating_mul(workers));
+        let descriptors = Descriptors::of_process();
+        let door = Door::new(
+            handshakes_per_s,
+            config.trusted_networks,
+            descriptors,
+            control.counters.clone(),
+        );
         Ok(Self {
             configs: NodeConfigs::new(&config.credentials, &control.organisations)?,
             control,
             life: Mutex::new(Life::New(config.listeners)),
             workers: config.workers,
             return_window: config.return_window,
+            descriptors,
+            door: Arc::new(door),
         })
     }
 
     /// Listens; the bound addresses in the order of the configuration. Without its threads ([`StartError::Machine`]) the node is at
     /// its end; where an address cannot be listened on it may be started again.
     pub fn start(&self) -> Result<Vec<SocketAddr>, StartError> {
+        let (has, least) = (self.descriptors.0, Descriptors::LEAST.0);
+        if has < least {
+            return Err(StartError::Descriptors { has, least });
+        }
         let mut life = self.life();
         let Life::New(listeners) = &*life else {
             return Err(StartError::Twice);
@@ -127,6 +162,7 @@ impl Node {
                 open().map_err(|source| StartError::Listen { address, source })?;
             let entrance = Entrance {
                 control: self.control.clone(),
+                door: self.door.clone(),
                 configs: self.configs.clone(),
                 side,
             };
@@ -134,7 +170,8 @@ impl Node {
             opened.push((socket, entrance));
         }
         *life = Life::Started;
-        worker::start(&self.control, opened, self.workers).inspect_err(|_| self.end())?;
+        worker::start(&self.control, &self.door, opened, self.workers)
+            .inspect_err(|_| self.end())?;
         Ok(bound)
     }
 
@@ -230,7 +267,11 @@ impl Node {
     /// Every counter and gauge by its name.
     pub fn statistics(&self) -> Vec<(String, u64)> {
         let census = self.control.look(Machine::census);
+        let door = self.door.census();
         let gauges = [
+            ("guests", door.guests),
+            ("handshakes_waiting", door.waiting),
+            ("api_anonymous", door.api),
             ("legs", census.legs),
             ("ready_agents", census.ready),
             ("devices", census.devices),

@@ -10,6 +10,7 @@ use tokio::time::{sleep, timeout};
 
 use crate::connection::Entrance;
 use crate::control::Control;
+use crate::door::Door;
 use crate::event::Event;
 use crate::leg::LINGER;
 use crate::listener;
@@ -24,6 +25,7 @@ pub(crate) type Opened = (std::net::TcpListener, Entrance);
 /// node's; where not all of them can be started, the caller drains the node.
 pub(crate) fn start(
     control: &Arc<Control>,
+    door: &Arc<Door>,
     listeners: Vec<Opened>,
     workers: usize,
 ) -> io::Result<()> {
@@ -49,6 +51,10 @@ pub(crate) fn start(
         let timed = control.clone();
         first.spawn(kept_alive(control.clone(), "timers", move || {
             timed.clone().run_timers()
+        }));
+        let door = door.clone();
+        first.spawn(kept_alive(control.clone(), "door", move || {
+            door.clone().run_timers()
         }));
     }
     for (number, runtime) in runtimes.into_iter().enumerate() {

@@ -72,6 +72,8 @@ fn node() {
         workers: 1,
         return_window: 5,
         banner: None,
+        trusted_networks: Vec::new(),
+        handshakes_per_s: None,
     };
     let node = Node::new(config, Arc::new(Nobody)).expect("a node");
     let address = node.start().expect("a port")[0];

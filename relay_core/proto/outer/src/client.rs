@@ -423,7 +423,7 @@ impl Client {
                 let until = (now + limits::DIAL_ADDRESS).min(self.connect_by);
                 self.deadlines.arm(&mut self.due, until, Timer::Address);
             }
-            _ => self.end(tour.failure.into(), Stage::Dial, None, now),
+            _ => self.end(tour.refusal(), Stage::Dial, None, now),
         }
     }
 

@@ -4,6 +4,8 @@ use core::time::Duration;
 use telerelay_wire::ids::{Address, NodeAddress, NodeName};
 use telerelay_wire::{Code, Entropy, limits};
 
+use crate::refusal::{Refusal, seconds};
+
 /// One address of one node: what a dial goes to.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Hop {
@@ -64,6 +66,22 @@ impl Tour {
     pub(crate) fn failed(&mut self, code: Code) {
         if code != Code::Unreachable {
             self.failure = code;
+        }
+    }
+
+    /// What the round ends with, if it ends without success; `retry` where the failure says when.
+    pub(crate) fn refusal(&self) -> Refusal {
+        match self.failure {
+            Code::Busy => Refusal::after(Code::Busy, seconds(limits::BUSY_RETRY)),
+            other => other.into(),
+        }
+    }
+
+    /// How long the next round waits at least.
+    pub(crate) fn at_least(&self) -> Duration {
+        match self.failure {
+            Code::Busy => limits::BUSY_RETRY,
+            _ => Duration::ZERO,
         }
     }
 }

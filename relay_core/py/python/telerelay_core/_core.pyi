@@ -262,8 +262,14 @@ class Node:
         workers: int = 1,
         return_window_s: int = 5,
         banner: str | None = None,
+        trusted_networks: Sequence[str] = [],
+        handshakes_per_s: int | None = None,
     ) -> Node:
-        """`chain`: node certificate and cluster CA, PEM. Raises CoreError(KEY_FILE, CERTIFICATE, USAGE)."""
+        """`chain`: node certificate and cluster CA, PEM. Raises CoreError(KEY_FILE, CERTIFICATE, USAGE).
+
+        `trusted_networks` (ADDRESS/LENGTH) are not limited by address; `handshakes_per_s` begin at most, by default
+        what the workers bear (PROTOCOL.md §1.3).
+        """
 
     def start(self) -> list[str]:
         """Listen; the bound addresses in the order of `listeners`. Raises CoreError(ADDRESS_IN_USE, MACHINE)."""

@@ -78,7 +78,8 @@ pub(crate) struct Node {
 impl Node {
     /// `chain`: node certificate and cluster CA, PEM.
     #[new]
-    #[pyo3(signature = (*, name, listeners, chain, key, workers=1, return_window_s=5, banner=None))]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
+    #[pyo3(signature = (*, name, listeners, chain, key, workers=1, return_window_s=5, banner=None, trusted_networks=Vec::new(), handshakes_per_s=None))]
     fn new(
         name: &str,
         listeners: Vec<(String, String)>,
@@ -87,6 +88,8 @@ impl Node {
         workers: usize,
         return_window_s: u16,
         banner: Option<&str>,
+        trusted_networks: Vec<String>,
+        handshakes_per_s: Option<u32>,
     ) -> Result<Self, Failure> {
         let credentials =
             Credentials::read(&chain, &key).map_err(|error| Failure::new(error.code(), error))?;
@@ -100,6 +103,11 @@ impl Node {
             workers,
             return_window: return_window_s,
             banner: banner.map(Text::try_from).transpose().map_err(usage)?,
+            trusted_networks: trusted_networks
+                .iter()
+                .map(|network| network.parse().map_err(usage))
+                .collect::<Result<_, _>>()?,
+            handshakes_per_s,
         };
         // Every event has its place already: the node counts them before it lets somebody in.
         let queue = Queue::new(usize::MAX).map_err(|error| Failure::new(Code::Machine, error))?;

@@ -1,4 +1,5 @@
 //! What the other end of a path, and the node, may do to an endpoint (PROTOCOL.md §5.4, §7, §8).
+use std::future::ready;
 use std::time::Duration;
 
 use telerelay_endpoint::AgentEvent;
@@ -109,7 +110,10 @@ async fn a_path_that_ends_inside_without_close_is_lost_at_once() {
 /// A node that an agent has dialled and is welcome at.
 async fn node(world: &World, listener: &TcpListener) -> Stranger {
     let (mut socket, _) = within(listener.accept()).await.unwrap();
-    let Accepted { tls, .. } = accept(&mut socket, &world.configs()).await.ok().unwrap();
+    let Accepted { tls, .. } = accept(&mut socket, &world.configs(), ready(true))
+        .await
+        .ok()
+        .unwrap();
     let mut node = Stranger {
         socket,
         tls,
@@ -287,7 +291,7 @@ async fn a_node_that_asks_and_does_not_read_is_left() {
     }
     // It comes back, and is not impressed.
     let (mut again, _) = within(listener.accept()).await.unwrap();
-    assert!(accept(&mut again, &world.configs()).await.is_ok());
+    assert!(accept(&mut again, &world.configs(), ready(true)).await.is_ok());
     drop(again);
     office.stop().await;
 }

@@ -1,5 +1,6 @@
 //! A relay node for tests: the machine of PROTOCOL.md §5 over real sockets, honest, and able to break a path.
 use std::collections::{BTreeMap, VecDeque};
+use std::future::ready;
 use std::io;
 use std::net::{Shutdown, SocketAddr};
 use std::sync::{Arc, Mutex};
@@ -260,7 +261,7 @@ impl Shared {
     }
 
     async fn serve(self: Arc<Self>, mut socket: TcpStream, address: SocketAddr) {
-        let Ok(accepted) = accept(&mut socket, &self.configs).await else {
+        let Ok(accepted) = accept(&mut socket, &self.configs, ready(true)).await else {
             return;
         };
         let identity = accepted.identity.expect("a certificate is mandatory");

@@ -6,8 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use rustls::server::Acceptor;
-use telerelay_wire::limits::{CLIENT_HELLO, HANDSHAKE};
-use telerelay_wire::record;
+use telerelay_wire::limits::{CLIENT_HELLO, CLIENT_HELLO_BYTES, HANDSHAKE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
@@ -17,11 +16,11 @@ use crate::handshake::{self, HandshakeError};
 use crate::tls::{Tls, TlsError};
 use crate::trust::{Identity, Refusal};
 
-/// How much is read at once: a ClientHello with the hybrid share has 1.4 KiB.
-const READ: usize = 4 * 1024;
-
 /// The alert of a ClientHello that offers no language of ours: fatal, `no_application_protocol` (RFC 7301 §3.2), in a plain record.
 const NO_LANGUAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
+
+/// The alert of a ClientHello that the node has no time for: fatal, `internal_error` (PROTOCOL.md §1.3), in a plain record.
+const BUSY: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
 
 /// How long a refused connection may go on sending, so that it reads the alert before it is reset.
 const LINGER: Duration = Duration::from_secs(1);
@@ -48,6 +47,9 @@ pub enum AcceptError {
     /// It left.
     #[error("the connection ended in the handshake: {0}")]
     Left(#[from] io::Error),
+    /// More handshakes were asked for than the node has time for.
+    #[error("the node is busy")]
+    Busy,
     /// What came is no ClientHello.
     #[error("no ClientHello: {0}")]
     NotTls(rustls::Error),
@@ -72,6 +74,7 @@ impl AcceptError {
             Self::HelloLate => "hello_late",
             Self::HandshakeLate => "handshake_late",
             Self::Left(_) => "left",
+            Self::Busy => "busy",
             Self::NotTls(_) => "not_tls",
             Self::NoLanguage => "no_language",
             Self::Refused(Refusal::NotAdmitted) => "not_admitted",
@@ -83,10 +86,11 @@ impl AcceptError {
     }
 
     /// Every name.
-    pub const NAMES: [&'static str; 10] = [
+    pub const NAMES: [&'static str; 11] = [
         "hello_late",
         "handshake_late",
         "left",
+        "busy",
         "not_tls",
         "no_language",
         "not_admitted",
@@ -98,13 +102,20 @@ impl AcceptError {
 }
 
 /// Takes a new connection through its handshake, within [`CLIENT_HELLO`] and [`HANDSHAKE`]. One that is refused reads why,
-/// as an alert.
+/// as an alert. `turn` is waited for between ClientHello and the first cryptography: whether the handshake may begin.
 pub async fn accept(
     stream: &mut TcpStream,
     configs: &NodeConfigs,
+    turn: impl Future<Output = bool>,
 ) -> Result<Accepted, AcceptError> {
     let accepted = match timeout(CLIENT_HELLO, client_hello(stream)).await {
-        Ok(Ok((language, hello))) => greet(stream, configs, language, &hello).await,
+        Ok(Ok((language, hello))) => {
+            if turn.await {
+                greet(stream, configs, language, &hello).await
+            } else {
+                turn_away(stream, &BUSY, AcceptError::Busy).await
+            }
+        }
         Ok(Err(error)) => Err(error),
         Err(_) => return Err(AcceptError::HelloLate),
     };
@@ -140,6 +151,16 @@ async fn greet(
     })
 }
 
+/// Sends an alert.
+async fn turn_away<T>(
+    stream: &mut TcpStream,
+    alert: &[u8],
+    error: AcceptError,
+) -> Result<T, AcceptError> {
+    stream.write_all(alert).await?;
+    Err(error)
+}
+
 fn reason(error: HandshakeError) -> AcceptError {
     match error {
         HandshakeError::Stream(error) => AcceptError::Left(error),
@@ -162,10 +183,15 @@ async fn client_hello(stream: &mut TcpStream) -> Result<(Language, Vec<u8>), Acc
     let mut acceptor = Acceptor::default();
     let mut hello = Vec::new();
     loop {
+        // Nothing is kept for a stranger who says nothing.
+        stream.readable().await?;
         let before = hello.len();
-        hello.reserve(READ);
-        if stream.read_buf(&mut hello).await? == 0 {
-            return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into());
+        hello.reserve_exact(CLIENT_HELLO_BYTES - before);
+        match stream.try_read_buf(&mut hello) {
+            Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
+            Ok(_) => {}
+            Err(error) if error.kind() == io::ErrorKind::WouldBlock => continue,
+            Err(error) => return Err(error.into()),
         }
         acceptor.read_tls(&mut &hello[before..])?;
         match acceptor.accept() {
@@ -173,20 +199,18 @@ async fn client_hello(stream: &mut TcpStream) -> Result<(Language, Vec<u8>), Acc
                 if let Some(language) = language(&accepted) {
                     return Ok((language, hello));
                 }
-                stream.write_all(&NO_LANGUAGE).await?;
-                return Err(AcceptError::NoLanguage);
+                return turn_away(stream, &NO_LANGUAGE, AcceptError::NoLanguage).await;
             }
-            Ok(None) if hello.len() >= record::MAXIMUM => {
+            Ok(None) if hello.len() >= CLIENT_HELLO_BYTES => {
                 return Err(AcceptError::NotTls(rustls::Error::General(
-                    "longer than a record".to_owned(),
+                    "longer than a ClientHello".to_owned(),
                 )));
             }
             Ok(None) => {}
             Err((error, mut alert)) => {
                 let mut bytes = Vec::new();
                 alert.write_all(&mut bytes)?;
-                stream.write_all(&bytes).await?;
-                return Err(AcceptError::NotTls(error));
+                return turn_away(stream, &bytes, AcceptError::NotTls(error)).await;
             }
         }
     }

@@ -1,4 +1,6 @@
 //! Strangers at the door: late, with other languages, with older versions.
+use std::future::ready;
+
 use telerelay_wire::limits::{CLIENT_HELLO, HANDSHAKE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
@@ -77,7 +79,7 @@ async fn say(bytes: &[u8]) -> (AcceptError, Vec<u8>) {
         answer
     };
     let verdict = async {
-        let accepted = accept(&mut node, &fixture.configs).await;
+        let accepted = accept(&mut node, &fixture.configs, ready(true)).await;
         drop(node);
         accepted
     };
@@ -124,10 +126,25 @@ async fn what_is_not_tls_is_refused() {
         let (error, _) = say(bytes).await;
         assert!(matches!(error, AcceptError::NotTls(_)), "{error}");
     }
-    // A message that promises more than a record and never ends.
+    // A message that promises more than a ClientHello has and never ends.
     let endless = [&[22, 3, 1, 0x40, 0, 1, 0, 0xff, 0xff][..], &vec![0; 20_000]].concat();
     let (error, _) = say(&endless).await;
     assert!(matches!(error, AcceptError::NotTls(_)), "{error}");
+}
+
+#[tokio::test]
+async fn who_may_not_begin_reads_internal_error_before_any_cryptography() {
+    let fixture = Fixture::new();
+    let (mut stranger, mut node) = connect().await;
+    // No key share could be computed with this: whoever tried would send another alert.
+    let hello = client_hello(&[0x0303], &[b"telerelay/1"]);
+    stranger.write_all(&hello).await.unwrap();
+    let refused = accept(&mut node, &fixture.configs, ready(false)).await;
+    drop(node);
+    let mut answer = Vec::new();
+    stranger.read_to_end(&mut answer).await.unwrap();
+    assert!(matches!(refused, Err(AcceptError::Busy)));
+    assert_eq!(answer, alert(80));
 }
 
 #[tokio::test(start_paused = true)]
@@ -136,7 +153,7 @@ async fn a_stranger_who_says_nothing_holds_a_descriptor_for_three_seconds() {
     let (mut stranger, mut node) = connect().await;
     stranger.write_all(&[22, 3, 1]).await.unwrap();
     let began = Instant::now();
-    let late = accept(&mut node, &fixture.configs)
+    let late = accept(&mut node, &fixture.configs, ready(true))
         .await
         .map(|_| ())
         .unwrap_err();
@@ -151,7 +168,7 @@ async fn a_handshake_that_stops_is_ended_after_ten_seconds() {
     let (hello, _) = fixture.ends(&fixture.organisation.agent(COMPUTER));
     stranger.write_all(hello.outgoing()).await.unwrap();
     let began = Instant::now();
-    let late = accept(&mut node, &fixture.configs)
+    let late = accept(&mut node, &fixture.configs, ready(true))
         .await
         .map(|_| ())
         .unwrap_err();
@@ -163,6 +180,7 @@ async fn a_handshake_that_stops_is_ended_after_ten_seconds() {
 fn every_error_has_a_name_of_the_list() {
     for error in [
         AcceptError::HelloLate,
+        AcceptError::Busy,
         AcceptError::NoLanguage,
         AcceptError::NoCertificate,
     ] {

@@ -46,6 +46,12 @@ pub enum DialError {
         /// What TLS says.
         source: TlsError,
     },
+    /// The node has no time for one more handshake just now (PROTOCOL.md §1.3).
+    #[error("{address}: the node is busy")]
+    Busy {
+        /// Where.
+        address: Address,
+    },
     /// There was no address to dial.
     #[error("no address of a node is known")]
     NoAddress,
@@ -57,6 +63,7 @@ impl DialError {
         match self {
             Self::Unreachable { .. } | Self::Late { .. } | Self::NoAddress => Code::Unreachable,
             Self::Tls { source, .. } => source.code(),
+            Self::Busy { .. } => Code::Busy,
         }
     }
 }

@@ -3,7 +3,7 @@ use std::io;
 use std::sync::Arc;
 use std::time::Duration;
 
-use rustls::ClientConfig;
+use rustls::{AlertDescription, ClientConfig};
 use telerelay_wire::ids::{Address, NodeName};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
@@ -33,6 +33,9 @@ impl Fall {
         match self {
             Self::Silent => DialError::Late { address },
             Self::Stream(source) => DialError::Unreachable { address, source },
+            Self::Tls(TlsError::Peer(rustls::Error::AlertReceived(
+                AlertDescription::InternalError,
+            ))) => DialError::Busy { address },
             Self::Tls(source) => DialError::Tls { address, source },
         }
     }

@@ -1,4 +1,6 @@
 //! Dialling and accepting over real sockets: who gets through, what is tried next, what a refusal is called.
+use std::future::ready;
+
 use rustls::NamedGroup;
 use telerelay_mint::Organisation;
 use telerelay_wire::Code;
@@ -25,7 +27,7 @@ async fn accept_one(
     fixture: &Fixture,
 ) -> (TcpStream, Result<Accepted, AcceptError>) {
     let (mut stream, _) = listener.accept().await.unwrap();
-    let accepted = accept(&mut stream, &fixture.configs).await;
+    let accepted = accept(&mut stream, &fixture.configs, ready(true)).await;
     (stream, accepted)
 }
 
@@ -102,6 +104,35 @@ async fn a_stranger_learns_that_its_certificate_was_refused() {
         "{error}"
     );
     assert_eq!(error.name(), "not_admitted");
+}
+
+#[tokio::test]
+async fn a_node_without_time_is_busy_and_the_next_one_is_dialled() {
+    let fixture = Fixture::new();
+    let (listener, bound) = listener("127.0.0.1:0");
+    let dialer = dialer(&fixture, Language::Telerelay);
+    let node = NodeAddress {
+        name: node_name(),
+        addresses: vec![bound.clone(), bound].try_into().unwrap(),
+    };
+    let refuse = async |may_begin| {
+        let (mut stream, _) = listener.accept().await.unwrap();
+        accept(&mut stream, &fixture.configs, ready(may_begin)).await
+    };
+    let twice = async { (refuse(false).await, refuse(false).await) };
+    let nodes = [node];
+    let (dialled, refused) = tokio::join!(dialer.connect_any(&nodes), twice);
+    assert_eq!(dialled.map(|_| ()).unwrap_err().code(), Code::Busy);
+    assert!(matches!(
+        refused,
+        (Err(AcceptError::Busy), Err(AcceptError::Busy))
+    ));
+    let (dialled, _) = tokio::join!(dialer.connect_any(&nodes), async {
+        drop(refuse(false).await);
+        refuse(true).await
+    });
+    dialled.unwrap();
+    assert_eq!(dialer.dials_without_hybrid(), 0);
 }
 
 #[tokio::test]

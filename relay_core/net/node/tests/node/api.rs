@@ -5,7 +5,7 @@ use telerelay_leg::plain;
 use telerelay_leg::trust::Certified;
 use telerelay_mint::Minted;
 use telerelay_node::{ApiConnection, Event};
-use telerelay_wire::limits::{API_BYTES_ANONYMOUS, API_CONNECTIONS, API_FIRST_BYTE};
+use telerelay_wire::limits::{API_ANONYMOUS, API_BYTES_ANONYMOUS, API_CONNECTIONS, API_FIRST_BYTE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::UnixStream;
 use tokio::time::{Instant, timeout};
@@ -145,7 +145,7 @@ async fn more_than_64_kib_without_an_answer_end_an_anonymous_connection() {
     let ((), read) = tokio::join!(write, server.read_to_end(&mut got));
     drop(read);
     assert!(got.len() <= allowed);
-    world.until("api_limited", 1).await;
+    world.until("api_limited.bytes", 1).await;
     world.until("api_open", 0).await;
 }
 
@@ -160,27 +160,37 @@ async fn a_connection_without_a_byte_ends_after_five_seconds() {
     server.read_to_end(&mut nothing).await.unwrap();
     assert!(began.elapsed() + std::time::Duration::from_millis(100) >= API_FIRST_BYTE);
     assert_eq!(browser.read(&mut [0; 1]).await.unwrap_or(0), 0);
-    world.until("api_limited", 1).await;
+    world.until("api_limited.first_byte", 1).await;
 }
 
 #[tokio::test]
-async fn two_hundred_and_fifty_six_at_once_and_no_more() {
+async fn two_hundred_and_fifty_six_at_once_and_a_quarter_of_them_for_whoever_is_known() {
     let mut world = World::new();
+    let admin = world.organisation.role("admin");
     let mut open = Vec::new();
-    for _ in 0..API_CONNECTIONS {
-        let mut browser = world.browse(None).await;
+    for number in 0..API_CONNECTIONS {
+        let minted = (number >= API_ANONYMOUS).then_some(&admin);
+        let mut browser = world.browse(minted).await;
         browser.write_all(b"G").await.unwrap();
         open.push((browser, world.answering().await));
     }
-    let mut refused = world.browse(None).await;
+    let mut refused = world.browse(Some(&admin)).await;
     // It speaks, so that it is not silence that ends it.
     drop(refused.write_all(b"G").await);
     let mut answer = [0; 1];
     let ended = timeout(API_FIRST_BYTE, refused.read(&mut answer)).await;
     assert_eq!(ended.expect("it is not kept").unwrap_or(0), 0);
-    world.until("api_limited", 1).await;
+    world.until("api_full", 1).await;
+    // One more of nobody known takes the place of the one that has been here longest.
+    let _newcomer = world.browse(None).await;
+    world.answering().await;
+    world.until("api_evicted", 1).await;
+    let (oldest, _) = &mut open[0];
+    let ended = timeout(API_FIRST_BYTE, oldest.read(&mut answer)).await;
+    assert_eq!(ended.expect("it had to go").unwrap_or(0), 0);
+    // And of those that are known, once one has left.
     open.pop();
     world.until("api_open", API_CONNECTIONS as u64 - 1).await;
-    let _browser = world.browse(None).await;
+    let _browser = world.browse(Some(&admin)).await;
     world.answering().await;
 }

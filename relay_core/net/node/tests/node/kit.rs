@@ -1,6 +1,7 @@
 //! A node with an organisation around it, and endpoints that say what a test wants them to say.
 use std::collections::BTreeSet;
 use std::io;
+use std::ops::RangeBounds;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering};
 use std::time::Duration;
@@ -68,18 +69,27 @@ impl World {
     }
 
     pub(crate) fn with(workers: usize, sides: &[Side]) -> Self {
-        Self::unstarted(workers, sides).started()
+        Self::shaped(workers, sides, |_| {})
+    }
+
+    /// A node whose configuration is not the usual one.
+    pub(crate) fn shaped(workers: usize, sides: &[Side], shape: impl FnOnce(&mut Config)) -> Self {
+        Self::new_with(workers, sides, shape).started()
     }
 
     /// With a node that nobody has started.
     pub(crate) fn unstarted(workers: usize, sides: &[Side]) -> Self {
+        Self::new_with(workers, sides, |_| {})
+    }
+
+    fn new_with(workers: usize, sides: &[Side], shape: impl FnOnce(&mut Config)) -> Self {
         let (sender, events) = mpsc::unbounded_channel();
         let waiting = Arc::new(AtomicUsize::new(0));
         let taker = Taker {
             events: sender,
             waiting: waiting.clone(),
         };
-        Self::around(workers, sides, Arc::new(taker), events, waiting)
+        Self::around(workers, sides, Arc::new(taker), events, waiting, shape)
     }
 
     pub(crate) fn told(
@@ -88,8 +98,9 @@ impl World {
         told: Arc<dyn Told>,
         events: mpsc::UnboundedReceiver<Event>,
         waiting: Arc<AtomicUsize>,
+        shape: impl FnOnce(&mut Config),
     ) -> Self {
-        Self::around(workers, sides, told, events, waiting).started()
+        Self::around(workers, sides, told, events, waiting, shape).started()
     }
 
     fn started(mut self) -> Self {
@@ -108,18 +119,22 @@ impl World {
         told: Arc<dyn Told>,
         events: mpsc::UnboundedReceiver<Event>,
         waiting: Arc<AtomicUsize>,
+        shape: impl FnOnce(&mut Config),
     ) -> Self {
         let cluster = Cluster::new();
         let organisation = Organisation::new("organisation");
         let any = "127.0.0.1:0".parse().unwrap();
-        let config = Config {
+        let mut config = Config {
             name: node_name(),
             listeners: sides.iter().map(|&side| (any, side)).collect(),
             credentials: credentials(&cluster.node(&node_name())),
             workers,
             return_window: 7,
             banner: None,
+            trusted_networks: Vec::new(),
+            handshakes_per_s: None,
         };
+        shape(&mut config);
         Self {
             node: Arc::new(Node::new(config, told).unwrap()),
             cluster,
@@ -196,13 +211,18 @@ impl World {
 
     /// Waits until a number of the node is what it must be.
     pub(crate) async fn until(&self, name: &str, value: u64) {
+        self.until_in(name, value..=value).await;
+    }
+
+    /// Waits until a number of the node is in a range.
+    pub(crate) async fn until_in(&self, name: &str, values: impl RangeBounds<u64>) {
         let reached = async {
-            while self.statistic(name) != value {
+            while !values.contains(&self.statistic(name)) {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         };
         let in_time = timeout(PATIENCE, reached).await.is_ok();
-        assert!(in_time, "{name} is {}, not {value}", self.statistic(name));
+        assert!(in_time, "{name} is {}", self.statistic(name));
     }
 
     pub(crate) async fn dial(&self, minted: &Minted) -> Endpoint {

@@ -137,7 +137,7 @@ fn fragile() -> World {
     let (sender, events) = mpsc::unbounded_channel();
     let told = Arc::new(Fragile(sender));
     let waiting = Arc::new(AtomicUsize::new(1 << 20));
-    World::told(1, &[Side::Both], told, events, waiting)
+    World::told(1, &[Side::Both], told, events, waiting, |_| {})
 }
 
 #[tokio::test]

@@ -517,7 +517,7 @@ impl Agent {
             );
         } else {
             self.comeback.failed();
-            self.wait(tour.failure.into(), Duration::ZERO, now, entropy);
+            self.wait(tour.failure.into(), tour.at_least(), now, entropy);
         }
     }
 

@@ -147,17 +147,18 @@ impl Door {
         }
     }
 
-    /// The guest's handshake has ended, and it is nobody known: a guest of the API.
-    pub fn stays(&mut self, guest: Guest, now: Moment) {
+    /// The guest's handshake has ended, and it is nobody known: a guest of the API. `room` is how many whoever is known leaves there.
+    pub fn stays(&mut self, guest: Guest, room: usize, now: Moment) {
         let Some(origin) = self.step(guest, |step| matches!(step, Step::Answered), Step::Api(now))
         else {
             return;
         };
         self.api.insert(origin, now, guest);
         self.stay(guest, now + limits::API_ANSWER_ANONYMOUS);
-        if self.api.len() > limits::API_ANONYMOUS
-            && let Some(out) = self.api.one_too_many(guest)
-        {
+        while self.api.len() > limits::API_ANONYMOUS.min(room).max(1) {
+            let Some(out) = self.api.one_too_many(guest) else {
+                break;
+            };
             self.evict(out, Bound::Api);
         }
     }

@@ -82,7 +82,7 @@ impl World {
             }
             Act::Stay(number) => {
                 if let Some(guest) = picked(number) {
-                    self.door.stays(guest, self.now);
+                    self.door.stays(guest, usize::MAX, self.now);
                     let now = self.now;
                     let model = self.model(guest);
                     if core::mem::replace(&mut model.answered, false) {
@@ -389,15 +389,20 @@ fn newcomers_of_the_api_take_the_place_of_its_heaviest_address() {
         door.arrive(Guest(number), Origin::V4(1), usize::MAX, now);
         door.hello(Guest(number), now);
         commands(&mut door);
-        door.stays(Guest(number), now);
+        door.stays(Guest(number), usize::MAX, now);
     }
     assert_eq!(commands(&mut door), []);
     let now = Moment(places * 1_000);
     door.arrive(Guest(places), Origin::V4(2), usize::MAX, now);
     door.hello(Guest(places), now);
     assert_eq!(commands(&mut door), [Command::Begin(Guest(places))]);
-    door.stays(Guest(places), now);
+    door.stays(Guest(places), usize::MAX, now);
     assert_eq!(commands(&mut door), [Command::Evict(Guest(0), Bound::Api)]);
     assert_eq!(door.census().api, limits::API_ANONYMOUS);
     assert_eq!(door.census().guests, limits::API_ANONYMOUS);
+    // Whoever is known may have more of the places.
+    door.arrive(Guest(places + 1), Origin::V4(3), usize::MAX, now);
+    door.hello(Guest(places + 1), now);
+    door.stays(Guest(places + 1), 2, now);
+    assert_eq!(door.census().api, 2);
 }

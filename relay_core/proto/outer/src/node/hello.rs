@@ -138,10 +138,9 @@ impl Node {
         );
         let device = leg.device();
         self.contest_ends(device, now);
-        self.serve(device, now);
     }
 
-    /// The older leg stays; the challenger, if there is one, is told so.
+    /// The older leg stays; the challenger, if there is one, is told so and leaves, so that whoever waits is served.
     fn contest_ends(&mut self, device: DeviceKey, now: Moment) {
         let Some(presence) = self.devices.get_mut(&device) else {
             return;

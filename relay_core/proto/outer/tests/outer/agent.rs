@@ -151,6 +151,24 @@ fn a_lost_ready_connection_comes_back_within_the_window_that_was_told() {
 }
 
 #[test]
+fn busy_nodes_are_left_alone_for_a_while_before_the_window() {
+    let mut longest = Duration::ZERO;
+    for seed in 0..200 {
+        let mut office = Office::ready();
+        office.entropy = Seeded(seed);
+        office.gone(0);
+        office.wait(office.next_dial());
+        office.gone_with(1, Code::Busy);
+        assert_eq!(office.gone(2), ["offline BUSY"]);
+        // Added, not the greater of the two: everybody was sent away with the same number.
+        let window = office.next_dial().checked_sub(limits::BUSY_RETRY);
+        longest = longest.max(window.expect("not before `busy_retry_s`"));
+        assert!(longest <= secs(40));
+    }
+    assert!(longest > secs(36), "{longest:?}");
+}
+
+#[test]
 fn a_success_ends_the_doubling() {
     for seed in 0..100 {
         let mut office = Office::new();

@@ -224,6 +224,18 @@ fn every_address_is_tried_and_the_telling_failure_is_shown() {
 }
 
 #[test]
+fn busy_nodes_say_when_to_come_back() {
+    let mut home = Home::new();
+    home.out();
+    assert_eq!(home.gone(0, Code::Busy), ["1 dial n1:2"]);
+    assert_eq!(home.gone(1, Code::Unreachable), ["end BUSY dial"]);
+    let Some(Command::Ended(end)) = home.commands.last() else {
+        panic!()
+    };
+    assert_eq!(end.retry, Some(5));
+}
+
+#[test]
 fn a_node_that_leaves_before_welcome_is_an_address_that_failed() {
     let mut home = Home::new();
     home.up(0);

@@ -76,8 +76,12 @@ impl Office {
     }
 
     pub(crate) fn gone(&mut self, leg: u64) -> Vec<String> {
+        self.gone_with(leg, Code::Unreachable)
+    }
+
+    pub(crate) fn gone_with(&mut self, leg: u64, code: Code) -> Vec<String> {
         self.agent
-            .leg_gone(LegKey(leg), Code::Unreachable, self.now, &mut self.entropy);
+            .leg_gone(LegKey(leg), code, self.now, &mut self.entropy);
         self.out()
     }
 
