@@ -215,6 +215,15 @@ pub(crate) fn no_leg_in_doubt_is_claimed(is_in_doubt: bool) -> Verdict {
     )
 }
 
+/// §5.8: a newcomer waits for the answer of a ready connection; where none stands it is welcomed at once.
+pub(crate) fn nobody_challenges_an_empty_place(is_taken: bool) -> Verdict {
+    hold(
+        ("nobody_challenges_an_empty_place", "§5.8"),
+        is_taken,
+        || "HELLO is not answered, and no ready connection stands".to_owned(),
+    )
+}
+
 /// §5.2: whose ready connection stands is told out as ready.
 pub(crate) fn a_ready_agent_is_told_out(is_told_out: bool) -> Verdict {
     hold(("a_ready_agent_is_told_out", "§5.2"), is_told_out, || {
@@ -303,6 +312,7 @@ mod tests {
                 .map(|waited| whoever_may_come_back_is_waited_for(true, waited)),
             [true, false].map(nobody_waits_in_vain),
             [false, true].map(no_leg_in_doubt_is_claimed),
+            [true, false].map(nobody_challenges_an_empty_place),
             [true, false].map(a_ready_agent_is_told_out),
             [Code::Cut, Code::Revoked].map(|code| the_nodes_word_stands(&Code::Cut.into(), code)),
             [0, 1].map(a_report_leaves_at_once),

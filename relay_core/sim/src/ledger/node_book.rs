@@ -257,6 +257,13 @@ impl NodeBook {
         invariants::whoever_waits_longest_is_served(ticket.0, first.map(|ticket| ticket.0))
     }
 
+    /// Whether a device's ready connection stands.
+    fn stands(&self, device: DeviceId) -> bool {
+        self.agents.iter().any(|(leg, agent)| {
+            agent.device == device && agent.is_welcome && !self.claims.contains_key(leg)
+        })
+    }
+
     /// Whether a ready connection was asked if it lives, while another instance of its device waits for the answer (§5.8).
     fn is_in_doubt(&self, agent: &AgentLeg) -> bool {
         let challenges = |other: &AgentLeg| other.device == agent.device && !other.is_welcome;
@@ -396,15 +403,12 @@ impl NodeBook {
             })?;
         }
         for agent in self.agents.values().filter(|agent| !agent.is_welcome) {
+            let device = agent.device;
+            invariants::nobody_challenges_an_empty_place(self.stands(device))?;
             let (hello, most) = (agent.hello, limits::CLONE_PING);
             invariants::nobody_waits_too_long("the answer to HELLO", hello, now, most)?;
         }
-        let stands = |device: DeviceId| {
-            self.agents.iter().any(|(leg, agent)| {
-                agent.device == device && agent.is_welcome && !self.claims.contains_key(leg)
-            })
-        };
-        for &device in told_out.iter().filter(|&&device| !stands(device)) {
+        for &device in told_out.iter().filter(|&&device| !self.stands(device)) {
             let claimed = self.claimed.get(&device).copied().unwrap_or(Moment::ZERO);
             let most = limits::ACCEPT + limits::GAP_WAIT;
             invariants::nobody_waits_too_long("a claimed agent's next leg", claimed, now, most)?;

@@ -49,6 +49,7 @@ impl Scenario {
         match dice.below(10) {
             0 => scenario.absence(dice),
             1 => scenario.brief_clone(dice),
+            2 => scenario.slow_refusals(dice),
             _ => {}
         }
         scenario
@@ -74,6 +75,19 @@ impl Scenario {
         // It is back before everybody is told to stop.
         let back = ms(off) + returns + secs(30);
         self.runs_for = self.runs_for.max(client.starts).max(back);
+    }
+
+    /// An agent takes its time to refuse somebody, and the session of somebody else ends meanwhile.
+    fn slow_refusals(&mut self, dice: &mut Dice) {
+        let agent = &mut self.agents[0];
+        agent.verdict = (ms(200), ms(3_000));
+        agent.refuses_percent = 50;
+        for client in &mut self.clients {
+            client.computer = agent.device;
+            client.decision = DecisionPlan::Follow;
+            client.starts = ms(dice.between(1_500, 8_000));
+            client.viewer.ends = Ends::Abruptly(ms(dice.between(1, 4_000)));
+        }
     }
 
     /// A cloned disk: its agent comes while the first one's line is dead for a moment, and dies while it waits to be told
