@@ -21,7 +21,8 @@ use crate::story::What;
 impl ClientHost {
     /// Inner TLS is up: the session begins, or goes on.
     pub(super) fn secured(&mut self, key: ClientLeg, peer: Peer, scene: &mut Scene) {
-        let Some(of) = self.requests[key.request].path else {
+        let request = &self.requests[key.request];
+        let Some(of) = request.path.filter(|_| request.forged.is_none()) else {
             return;
         };
         scene.check(invariants::the_other_end_is_who_was_named(
@@ -152,7 +153,9 @@ impl ClientHost {
 
     /// Asks for a path beside the one that the session has: make before break.
     fn dial_beside(&mut self, scene: &mut Scene) {
-        let is_trying = |request: &super::Request| request.ends == 0 && request.path.is_none();
+        let is_trying = |request: &super::Request| {
+            request.ends == 0 && request.path.is_none() && request.forged.is_none()
+        };
         if self.requests.iter().any(is_trying) || self.requests.len() >= REQUESTS {
             return;
         }
@@ -171,7 +174,7 @@ impl ClientHost {
             scene.now,
             &mut scene.dice,
         );
-        self.add(machine, scene);
+        self.add(machine, None, scene);
     }
 
     fn paths(&self) -> Vec<PathOf> {
@@ -205,6 +208,10 @@ impl ClientHost {
         }
         self.heed_all(scene);
         let end = match &mut self.desk {
+            _ if self.requests[number].forged.is_some() => PathEnd::Closed {
+                code: Code::SessionGone.into(),
+                stage: Stage::Inner,
+            },
             None => without_session(path.failure),
             Some(desk) => match &desk.ended {
                 Some(ended) if ended.cause == Cause::PathLost => PathEnd::Lost {

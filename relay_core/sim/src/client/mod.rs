@@ -1,4 +1,5 @@
 //! A home PC's program around its machines: one request, one more for each path beside the first, and the session that they share.
+mod forger;
 mod home;
 
 use telerelay_outer::LegKey;
@@ -7,6 +8,7 @@ use telerelay_session::{Client as ClientRole, PathKey};
 use telerelay_wire::ids::{
     AttemptId, ComputerId, Instance, NodeAddress, PathId, Resume, Service, Stage,
 };
+use telerelay_wire::inner::Reader;
 use telerelay_wire::outer::{Features, Frame};
 use telerelay_wire::{Code, Moment, Reason, limits};
 
@@ -70,6 +72,8 @@ struct Request {
     /// REDIRECT that came for this attempt.
     redirects: u32,
     ends: u32,
+    /// What a forger hears on it, where it is one's.
+    forged: Option<Reader>,
 }
 
 /// A path of a request.
@@ -115,19 +119,20 @@ impl ClientHost {
     pub(crate) fn start(&mut self, scene: &mut Scene) {
         let config = self.config(scene);
         let machine = Client::new(config, EPOCH, scene.now, &mut scene.dice);
-        self.add(machine, scene);
+        self.add(machine, None, scene);
         if let Some(after) = self.plan.gives_up {
             scene.after(after, Event::GivesUp(self.number));
         }
     }
 
-    fn add(&mut self, machine: Client, scene: &mut Scene) {
+    fn add(&mut self, machine: Client, forged: Option<Reader>, scene: &mut Scene) {
         self.requests.push(Request {
             machine,
             path: None,
             connected: None,
             redirects: 0,
             ends: 0,
+            forged,
         });
         self.obey(scene);
     }
@@ -186,6 +191,9 @@ impl ClientHost {
                 }
                 Heard::BadFrame(error) => machine.frame_error(key.leg, error, now),
                 Heard::Secured(peer) => self.secured(key, peer, scene),
+                Heard::Plaintext(range) if self.requests[key.request].forged.is_some() => {
+                    self.forgers_turn(key, range, scene);
+                }
                 Heard::Plaintext(range) => {
                     if let Some((_, path)) = self.legs.path(key)
                         && let Some(desk) = &mut self.desk
@@ -249,9 +257,11 @@ impl ClientHost {
                 Command::Send(leg, frame) => {
                     if let Frame::Connect(connect) = &frame {
                         self.requests[number].connected = Some(scene.now);
-                        let lives = self.living_desk().and_then(|desk| desk.session.id());
-                        let verdict = scene.ledger.requests.connects(connect, lives);
-                        scene.check(verdict);
+                        if self.requests[number].forged.is_none() {
+                            let lives = self.living_desk().and_then(|desk| desk.session.id());
+                            let verdict = scene.ledger.requests.connects(connect, lives);
+                            scene.check(verdict);
+                        }
                         let asked = What::Asked {
                             attempt: connect.attempt,
                             resumes: connect.resume.is_some(),
@@ -356,7 +366,8 @@ impl ClientHost {
 
     /// A request has ended: the session, where no other request carries it or tries to.
     fn request_over(&mut self, code: Reason, scene: &mut Scene) {
-        if self.requests.iter().all(|request| request.ends > 0)
+        let is_own = |request: &&Request| request.forged.is_none();
+        if self.requests.iter().filter(is_own).all(|one| one.ends > 0)
             && let Some(desk) = &mut self.desk
             && !desk.session.is_ended()
         {
@@ -386,10 +397,11 @@ impl ClientHost {
                 request.machine.cancel(scene.now);
             } else if is_over
                 && let Some(path) = request.path
-                && !self
-                    .legs
-                    .path(path.key)
-                    .is_some_and(|(_, path)| path.is_secured())
+                && (request.forged.is_some()
+                    || !self
+                        .legs
+                        .path(path.key)
+                        .is_some_and(|(_, path)| path.is_secured()))
             {
                 // A path without a session yet has none to end.
                 self.gone(path.key, scene);

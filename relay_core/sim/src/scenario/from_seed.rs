@@ -22,7 +22,7 @@ impl Scenario {
     pub fn from_seed(seed: u64) -> Self {
         // The run's own dice begin with the seed; these do not.
         let dice = &mut Dice::new(!seed);
-        let nodes = nodes(dice);
+        let mut nodes = nodes(dice);
         let mut agents = agents(dice);
         let runs_for = secs(dice.between(20, 180));
         let mut clients = clients(&agents, dice);
@@ -32,13 +32,20 @@ impl Scenario {
         } else {
             Vec::new()
         };
-        if dice.percent(25) {
-            faults.extend(race(&mut agents, &mut clients[0], dice));
-        }
+        let mut network = network(is_stormy, dice);
+        // Corners that chance alone seldom finds.
+        faults.extend(match dice.below(100) {
+            0..25 => race(&mut agents, &mut clients[0], dice),
+            25..35 => overtaken(&mut agents, &mut clients, &mut network, dice),
+            35..43 => broken_early(&clients[0], dice),
+            43..51 => parting(&mut agents, &mut clients, &mut nodes, &mut network, dice),
+            51..59 => forgery(&mut agents, &mut clients, dice),
+            _ => Vec::new(),
+        });
         faults.extend(contest(&agents, dice));
         let mut scenario = Self {
             seed,
-            network: network(is_stormy, dice),
+            network,
             python: python(dice),
             nodes,
             agents,
@@ -171,7 +178,7 @@ fn agent(device: u8, dice: &mut Dice) -> AgentPlan {
         desktop: desktop(dice),
         desktop_answers: match dice.below(20) {
             0 => None,
-            1 => Some(secs(8)),
+            1 => dice.pick(&[secs(8), secs(60)]),
             _ => Some(ms(dice.between(1, 200))),
         },
         switches: switches(dice),
@@ -350,6 +357,20 @@ fn race(
     client: &mut ClientPlan,
     dice: &mut Dice,
 ) -> Vec<(Duration, Fault)> {
+    let called = lasting(agents, client, dice);
+    let at = dice.between(5_000, 9_000);
+    let stalls = at + dice.between(10, 600);
+    let breaks = at + dice.between(10, 1_200);
+    let stall = Break::Stall(ms(dice.between(500, 4_000)));
+    vec![
+        (ms(at), Fault::Migrate(called)),
+        (ms(stalls), Fault::Break(Target::Dialling, stall)),
+        (ms(breaks), Fault::Break(Target::ClientsPath, broken(dice))),
+    ]
+}
+
+/// A session that opens early and that neither side ends. Which agent it is at.
+fn lasting(agents: &mut [AgentPlan], client: &mut ClientPlan, dice: &mut Dice) -> usize {
     client.starts = ms(2_500);
     client.decision = DecisionPlan::Follow;
     client.gives_up = None;
@@ -366,15 +387,78 @@ fn race(
             called = number;
         }
     }
+    called
+}
+
+/// The same, and the other clients come later.
+fn alone(agents: &mut [AgentPlan], clients: &mut [ClientPlan], dice: &mut Dice) -> usize {
+    for other in &mut clients[1..] {
+        other.starts += secs(20);
+    }
+    lasting(agents, &mut clients[0], dice)
+}
+
+/// A client is called to the standby, its path there stalls while RESUMED is on its way, and the one before it breaks: the answer on
+/// the third path is there before that on the second.
+fn overtaken(
+    agents: &mut [AgentPlan],
+    clients: &mut [ClientPlan],
+    network: &mut NetworkPlan,
+    dice: &mut Dice,
+) -> Vec<(Duration, Fault)> {
+    let called = alone(agents, clients, dice);
+    network.latency = (ms(20), ms(20));
+    network.jitter = Duration::ZERO;
     let at = dice.between(5_000, 9_000);
-    let stalls = at + dice.between(10, 600);
-    let breaks = at + dice.between(10, 1_200);
-    let stall = Break::Stall(ms(dice.between(500, 4_000)));
+    let stalls = at + dice.between(420, 560);
+    let breaks = stalls + dice.between(10, 1_000);
+    let stall = Break::Stall(ms(dice.between(3_000, 8_000)));
     vec![
         (ms(at), Fault::Migrate(called)),
-        (ms(stalls), Fault::Break(Target::Dialling, stall)),
-        (ms(breaks), Fault::Break(Target::ClientsPath, broken(dice))),
+        (ms(stalls), Fault::Break(Target::NewestPath, stall)),
+        (ms(breaks), Fault::Break(Target::OldestPath, Break::Reset)),
     ]
+}
+
+/// A path breaks while its session opens.
+fn broken_early(client: &ClientPlan, dice: &mut Dice) -> Vec<(Duration, Fault)> {
+    let at = client.starts + ms(dice.between(50, 2_000));
+    vec![(at, Fault::Break(Target::NewestPath, broken(dice)))]
+}
+
+/// An agent puts its outer TLS down and the viewer closes while both legs stall for the same time: the node reads both at once.
+fn parting(
+    agents: &mut [AgentPlan],
+    clients: &mut [ClientPlan],
+    nodes: &mut [NodePlan],
+    network: &mut NetworkPlan,
+    dice: &mut Dice,
+) -> Vec<(Duration, Fault)> {
+    *network = NetworkPlan::CALM;
+    let called = alone(agents, clients, dice);
+    agents[called].switches = Some((ms(600), ms(2_500)));
+    clients[0].viewer.produces = Produces::Bytes(0);
+    clients[0].viewer.ends = Ends::Abruptly(ms(dice.between(600, 2_500)));
+    clients[0].viewer_arrives = Duration::ZERO;
+    for node in nodes {
+        node.is_direct = true;
+    }
+    let stall = Break::Stall(secs(3));
+    [Target::AgentsPath, Target::ClientsPath]
+        .map(|target| (ms(3_400), Fault::Break(target, stall)))
+        .into()
+}
+
+/// Somebody asks for the session of a client, at that client or at another one.
+fn forgery(
+    agents: &mut [AgentPlan],
+    clients: &mut [ClientPlan],
+    dice: &mut Dice,
+) -> Vec<(Duration, Fault)> {
+    lasting(agents, &mut clients[0], dice);
+    let by = dice.index(clients.len());
+    let at = ms(dice.between(5_000, 12_000));
+    vec![(at, Fault::Forge { of: 0, by })]
 }
 
 fn fault(nodes: usize, agents: &[AgentPlan], clients: usize, dice: &mut Dice) -> Fault {

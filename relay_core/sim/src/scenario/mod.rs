@@ -209,6 +209,13 @@ pub enum Fault {
     Revoke(u8),
     /// An agent tells its clients to come to its standby.
     Migrate(usize),
+    /// Somebody asks for a session that is not his: he knows its name, and has not the secret of its first inner TLS.
+    Forge {
+        /// Whose session.
+        of: usize,
+        /// The client that he is at: the same, with a copy of its device's key, or another one.
+        by: usize,
+    },
     /// A document has a new version.
     News,
 }
@@ -220,10 +227,16 @@ pub enum Target {
     Any,
     /// A leg of a path.
     Path,
+    /// An agent's leg of a path.
+    AgentsPath,
     /// A client's leg of a path.
     ClientsPath,
     /// A client's leg that is no path yet.
     Dialling,
+    /// The client's leg of the path that was dialled first.
+    OldestPath,
+    /// The client's leg of the path that was dialled last.
+    NewestPath,
     /// An agent's leg that is no path's.
     Ready,
 }

@@ -60,6 +60,11 @@ impl World {
                     .for_each(|node| node.revoke(client_device(device), scene));
             }
             Fault::Migrate(agent) => self.agents[agent].migrate(10, scene),
+            Fault::Forge { of, by } => {
+                if let Some((session, computer)) = self.clients[of].session_at() {
+                    self.clients[by].forge(session, computer, scene);
+                }
+            }
             Fault::News => self.nodes.iter_mut().for_each(|node| node.news(scene)),
         }
     }
@@ -67,7 +72,7 @@ impl World {
     /// One connection of a kind, if there is any.
     fn target(&mut self, target: Target) -> Option<ConnectionId> {
         let live = self.scene.network.live();
-        let of: Vec<_> = live
+        let mut of: Vec<_> = live
             .into_iter()
             .filter(|&connection| {
                 let Some(one) = self.scene.network.get(connection) else {
@@ -78,12 +83,20 @@ impl World {
                 match target {
                     Target::Any => true,
                     Target::Path => is_path,
-                    Target::ClientsPath => is_path && !is_agents,
+                    Target::AgentsPath => is_path && is_agents,
+                    Target::ClientsPath | Target::OldestPath | Target::NewestPath => {
+                        is_path && !is_agents
+                    }
                     Target::Dialling => !is_path && !is_agents,
                     Target::Ready => is_agents && !is_path,
                 }
             })
             .collect();
+        match target {
+            Target::OldestPath => of.truncate(1),
+            Target::NewestPath => drop(of.drain(..of.len().saturating_sub(1))),
+            _ => {}
+        }
         self.scene.dice.pick(&of)
     }
 }
