@@ -86,14 +86,19 @@ def _first_bytes(desktop: str) -> bytes:
 
 def _check_documents(folder: Path) -> Iterator[Finding]:
     """Whether the documents on this machine let anybody in, and stand behind its clock."""
+    check = Check("documents")
     try:
-        own = OwnDocuments(load_credentials(folder, int(time.time())), Clock())
+        credentials = load_credentials(folder, int(time.time()))
     except TelerelayError:
         return  # the enrolment's own check says it
+    try:
+        own = OwnDocuments(credentials, Clock())
+    except TelerelayError as error:
+        yield check.failed(error)
+        return
     held = (own.computer, own.stamp, own.revocations)
     yield from check_issue_times(max((signed.document.issued for signed in held if signed), default=0))
     stale = why_stale(own.for_verdict(), int(time.time()))
-    check = Check("documents")
     if stale is None:
         yield check.ok("granted clients are let in", "許可された端末を受け入れます")
     else:

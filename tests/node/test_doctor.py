@@ -176,6 +176,14 @@ def test_a_certificate_that_expires_soon_is_warned_of(node: NodeProcess, tmp_pat
     assert "telerelay-client enrol" in found.sentence("certificate", "warn")
 
 
+def test_a_damaged_document_is_named(machines: Machines) -> None:
+    folder = machines.folder(Role.AGENT)
+    (folder / "documents").mkdir()
+    (folder / "documents" / "revocations.cose").write_bytes(b"no document")
+    found = examine_agent(folder, _NOWHERE)
+    assert "revocations.cose" in found.sentence("documents", "fail")
+
+
 def test_a_key_that_others_may_read_is_named(machines: Machines) -> None:
     folder = machines.folder(Role.CLIENT)
     (folder / "device.key").chmod(0o644)
