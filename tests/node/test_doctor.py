@@ -22,10 +22,21 @@ _YEAR = 366 * DAY
 _NOWHERE = "127.0.0.1:1"
 
 
-@pytest.fixture
-def node(tmp_path: Path) -> Iterator[NodeProcess]:
-    with NodeProcess(tmp_path) as started:
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """One that runs for all tests that leave it as it is."""
+    with NodeProcess(tmp_path_factory.mktemp("doctor")) as started:
         yield started
+
+
+@pytest.fixture
+def own(tmp_path: Path) -> Iterator[NodeProcess]:
+    """One that ran, and is this test's to break."""
+    made = NodeProcess(tmp_path)
+    with made:
+        pass
+    yield made
+    made.stop()
 
 
 @pytest.fixture
@@ -58,11 +69,11 @@ def test_a_node_that_does_not_run_yet_is_fit(tmp_path: Path) -> None:
     assert found.sentence("port", "ok") == "127.0.0.1:0 is free | None"
 
 
-def test_the_successors_key_is_nagged_about_until_it_is_moved(node: NodeProcess) -> None:
-    key = node.data / "cluster" / "successor.key"
-    assert f"mv {key}" in examine_node(node).sentence("successor", "warn")
+def test_the_successors_key_is_nagged_about_until_it_is_moved(own: NodeProcess) -> None:
+    key = own.data / "cluster" / "successor.key"
+    assert f"mv {key}" in examine_node(own).sentence("successor", "warn")
     key.unlink()
-    assert examine_node(node).sentence("successor", "ok")
+    assert examine_node(own).sentence("successor", "ok")
 
 
 def test_a_home_pc_is_fit_and_an_office_pc_but_for_what_was_not_set_up(machines: Machines) -> None:
@@ -94,12 +105,12 @@ def test_words_are_told_in_both_languages(tmp_path: Path) -> None:
 
 def test_a_closed_port_is_named(machines: Machines) -> None:
     folder = machines.folder(Role.CLIENT)
-    machines.node.stop()
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        address = f"127.0.0.1:{closed.getsockname()[1]}"
+    _change_relay(folder, nodes=[["relay-1", [address]]])
     found = examine_client(folder)
+    assert f"{address} cannot be reached: Connection refused" in found.sentence("address", "fail")
     assert found.failed() == {"address", "device"}
-    assert f"{machines.node.address} cannot be reached: Connection refused" in found.sentence(
-        "address", "fail"
-    )
 
 
 def test_a_name_that_does_not_resolve_is_named(machines: Machines) -> None:
@@ -246,12 +257,11 @@ def test_a_mistyped_setting_is_all_that_is_told(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- store and cluster
 
 
-def test_a_damaged_database_is_named(node: NodeProcess) -> None:
-    node.stop()
-    with (node.data / "store.db").open("r+b") as file:
+def test_a_damaged_database_is_named(own: NodeProcess) -> None:
+    with (own.data / "store.db").open("r+b") as file:
         file.seek(4096)
         file.write(bytes(range(256)) * 64)
-    assert "from a backup" in examine_node(node).sentence("store", "fail")
+    assert "from a backup" in examine_node(own).sentence("store", "fail")
 
 
 @pytest.mark.parametrize(
@@ -259,31 +269,28 @@ def test_a_damaged_database_is_named(node: NodeProcess) -> None:
     [("9999", "fail", "does not know"), (None, "warn", "the next start brings it to")],
 )
 def test_a_database_of_another_version_is_named(
-    node: NodeProcess, revision: str | None, result: str, told: str
+    own: NodeProcess, revision: str | None, result: str, told: str
 ) -> None:
-    node.stop()
-    with sqlite3.connect(node.data / "store.db") as store:
+    with sqlite3.connect(own.data / "store.db") as store:
         store.execute("DELETE FROM alembic_version")
         if revision is not None:
             store.execute("INSERT INTO alembic_version VALUES (?)", (revision,))
     store.close()
-    assert told in examine_node(node).sentence("store", result)
+    assert told in examine_node(own).sentence("store", result)
 
 
-def test_a_folder_that_is_open_to_others_is_named(node: NodeProcess) -> None:
-    node.data.chmod(0o755)
-    assert f"chmod 700 {node.data}" in examine_node(node).sentence("store", "fail")
+def test_a_folder_that_is_open_to_others_is_named(own: NodeProcess) -> None:
+    own.data.chmod(0o755)
+    assert f"chmod 700 {own.data}" in examine_node(own).sentence("store", "fail")
 
 
-def test_a_clock_behind_what_was_signed_is_named(node: NodeProcess) -> None:
-    node.stop()
-    found = examine_node(node, before=("faketime", "-f", "-10d"))
+def test_a_clock_behind_what_was_signed_is_named(own: NodeProcess) -> None:
+    found = examine_node(own, before=("faketime", "-f", "-10d"))
     assert "clock" in found.failed()
     assert any("yet something was signed at" in said for said in found.sentences("clock", "fail"))
 
 
-def test_the_nodes_certificates_are_checked(node: NodeProcess) -> None:
-    node.stop()
-    found = examine_node(node, before=("faketime", "-f", "+25y"))
+def test_the_nodes_certificates_are_checked(own: NodeProcess) -> None:
+    found = examine_node(own, before=("faketime", "-f", "+25y"))
     assert found.failed() == {"certificate"}
     assert len(found.sentences("certificate", "fail")) == 2
