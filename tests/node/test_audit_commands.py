@@ -151,6 +151,10 @@ async def test_an_export_is_verified_by_somebody_who_has_nothing_but_it_and_the_
     by_ca = ("--ca", str(elsewhere / "ca.pem"))
     verdict = _json(node, "verify", str(out), *by_ca)
     assert verdict["breaks"] == []
+    assert (verdict["scope"]["organisation"], verdict["scope"]["ground"]) == (
+        tenant.id.hex(),
+        "its own request",
+    )
     assert verdict["not_shown"] > 0
     assert verdict["checkpoints"] > 0
     changed = tmp_path / "changed.jsonl"

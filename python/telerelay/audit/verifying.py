@@ -8,7 +8,7 @@ import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
-from typing import Any, Final, cast
+from typing import Any, Final
 
 from cryptography import x509
 
@@ -54,8 +54,12 @@ class Break:
 
 @dataclass(slots=True)
 class Verdict:
-    """What was found. `heads`: where each node's chain stands at the end; times are those of records."""
+    """What was found. `heads`: where each node's chain stands at the end; times are those of records.
 
+    `scope`: what an export says that it holds, its own record says so too; empty for everything of a node.
+    """
+
+    scope: Mapping[str, Any]
     records: int = 0
     foreign: int = 0
     checkpoints: int = 0
@@ -84,7 +88,7 @@ def _header(line: bytes) -> Mapping[str, Any]:
         scope = json.loads(line)
     except ValueError:
         scope = None
-    if not isinstance(scope, dict) or scope.get("schema") != SCHEMA:
+    if not isinstance(scope, dict) or scope.pop("schema", None) != SCHEMA:
         raise TelerelayError("USAGE", f"this is no export of audit records: it does not begin with {SCHEMA}")
     return scope
 
@@ -93,7 +97,7 @@ class _Reading:
     """One file or stream: its segments, and at the end what it promised."""
 
     def __init__(self, ca: x509.Certificate, known: Head | None, scope: Mapping[str, Any]) -> None:
-        self.verdict = Verdict()
+        self.verdict = Verdict(scope)
         self._ca = ca
         self._known = known
         self._scope = scope
@@ -128,23 +132,17 @@ class _Reading:
             self._compare_with_its_own_record(segment)
         elif not self._ended:
             self._cut_off(segment, "the node's last word is not there")
-        known = self._known
-        if (
-            known is not None
-            and self.verdict.heads.get(known.node, Head.of_nothing(known.node)).seq < known.seq
-        ):
-            seq = self.verdict.heads.get(known.node, Head.of_nothing(known.node)).seq
-            self._found(Break(BreakKind.TRUNCATED, known.node, seq + 1, known.seq, "they were seen before"))
+        if self._known is not None:
+            self._compare_with_known(self._known)
 
-    def _begin(self, head: Head) -> None:
+    def _begin(self, head: Head) -> "_Segment":
         self._close()
         self._segment = _Segment(head, self._ca, self._known, self._found)
+        return self._segment
 
     def _within(self) -> "_Segment":
-        if self._segment is None:
-            # What stands before the first segment belongs to nothing.
-            self._begin(Head.of_nothing(""))
-        return cast("_Segment", self._segment)
+        # What stands before the first segment belongs to nothing.
+        return self._segment or self._begin(Head.of_nothing(""))
 
     def _close(self) -> None:
         if self._segment is None:
@@ -165,13 +163,19 @@ class _Reading:
     def _compare_with_its_own_record(self, segment: "_Segment | None") -> None:
         """An export tells of itself in its last record: the scope, and how many records it holds."""
         own = self._own
-        promised = {name: own.get(name) for name in self._scope if name != "schema"} if own else None
-        if own is None or promised != {name: self._scope[name] for name in self._scope if name != "schema"}:
+        if own is None or not self._scope.items() <= own.items():
             self._cut_off(segment, "the export's own record is not there")
             return
         shown = self._shown - 1
         if shown != own["exported"]:
             self._cut_off(segment, f"{own['exported']} records were exported, {shown} are there")
+
+    def _compare_with_known(self, known: Head) -> None:
+        """What was there once is there still; that it is the same, the segment has seen."""
+        reached = self.verdict.heads.get(known.node, Head.of_nothing(known.node))
+        if reached.seq < known.seq:
+            detail = "they were seen before"
+            self._found(Break(BreakKind.TRUNCATED, known.node, reached.seq + 1, known.seq, detail))
 
     def _cut_off(self, segment: "_Segment | None", why: str) -> None:
         head = segment.head if segment else Head("", 0, b"")

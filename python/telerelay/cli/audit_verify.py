@@ -53,6 +53,9 @@ def audit_verify(
     if export is not None:
         with export.open("rb") as lines:
             verdict = verify(lines, certificate, remembered)
+        if not verdict.scope:
+            # Where everything ends only the running node can say, and a file is not the node.
+            raise TelerelayError("USAGE", f"{export} is no export of an organisation's records")
     else:
         with open_control(config, data) as control:
             verdict = verify(control.audit_chain(), certificate, remembered)
@@ -82,6 +85,7 @@ def format_head(head: Head) -> str:
 def record(verdict: Verdict) -> dict[str, object]:
     """The verdict as JSON has it."""
     return {
+        "scope": dict(verdict.scope),
         "records": verdict.records,
         "not_shown": verdict.foreign,
         "checkpoints": verdict.checkpoints,
@@ -103,6 +107,8 @@ def record(verdict: Verdict) -> dict[str, object]:
 
 def _text(console: Console, verdict: Verdict) -> Iterable[str]:
     say = console.text
+    for name, value in verdict.scope.items():
+        yield f"{name}: {escape(str(value))}"
     shown, hidden, signed = verdict.records, verdict.foreign, verdict.checkpoints
     yield say(
         f"{shown} records, {hidden} not shown, {signed} checkpoints"
