@@ -126,8 +126,12 @@ impl NodeBook {
             || self.waits_for(device).next().is_some()
     }
 
-    /// Everything of a device is to end, by the node's word.
+    /// Everything of a device is to end, by the node's word: the first that it gave.
     pub(crate) fn rules(&mut self, device: DeviceId, code: Code, now: Moment) {
+        let (now, code) = match self.deadline {
+            Some(deadline) if deadline <= now => (deadline, Code::Drained),
+            _ => (now, code),
+        };
         for ticket in &self.live {
             if let Some(book) = self.attempts.get_mut(ticket)
                 && [book.agent, book.client].contains(&Some(device))
