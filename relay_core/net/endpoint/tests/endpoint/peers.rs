@@ -291,7 +291,11 @@ async fn a_node_that_asks_and_does_not_read_is_left() {
     }
     // It comes back, and is not impressed.
     let (mut again, _) = within(listener.accept()).await.unwrap();
-    assert!(accept(&mut again, &world.configs(), ready(true)).await.is_ok());
+    assert!(
+        accept(&mut again, &world.configs(), ready(true))
+            .await
+            .is_ok()
+    );
     drop(again);
     office.stop().await;
 }
