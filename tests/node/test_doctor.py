@@ -257,11 +257,20 @@ def test_a_mistyped_setting_is_all_that_is_told(tmp_path: Path) -> None:
 # ---------------------------------------------------------------- store and cluster
 
 
-def test_a_damaged_database_is_named(own: NodeProcess) -> None:
+@pytest.mark.parametrize(
+    ("offset", "damage", "told"),
+    [
+        pytest.param(0, b"no database at all", "does not open", id="no header"),
+        pytest.param(4096 + 3, b"\x00\x07", "is damaged", id="one cell too many"),
+    ],
+)
+def test_a_damaged_database_is_named(own: NodeProcess, offset: int, damage: bytes, told: str) -> None:
     with (own.data / "store.db").open("r+b") as file:
-        file.seek(4096)
-        file.write(bytes(range(256)) * 64)
-    assert "from a backup" in examine_node(own).sentence("store", "fail")
+        file.seek(offset)
+        file.write(damage)
+    said = examine_node(own).sentence("store", "fail")
+    assert told in said
+    assert "from a backup" in said
 
 
 @pytest.mark.parametrize(

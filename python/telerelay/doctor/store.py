@@ -51,7 +51,8 @@ def _check_database(check: Check, folder: DataFolder) -> Finding:
     )
     try:
         with engine.connect() as connection:
-            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one()
+            # Its first line names the database, the last one the fault.
+            found = connection.exec_driver_sql("PRAGMA quick_check(1)").scalar_one().splitlines()[-1]
             if found != "ok":
                 return check.fail(
                     f"{folder.store} is damaged: {found}", f"{folder.store} が壊れています: {found}", restore
