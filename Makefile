@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone tells.
 .DEFAULT_GOAL := help
-.PHONY: help setup core demo test lint bench fuzz lock clean
+.PHONY: help setup core demo test lint bench fuzz limits lock clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -59,6 +59,7 @@ lint: setup ## formatting, clippy, ruff, types, stubs, import contracts
 	$(BIN)/mypy
 	$(BIN)/stubtest --mypy-config-file pyproject.toml telerelay_core telerelay_sim
 	$(BIN)/lint-imports --no-logo
+	@$(BIN)/python relay_core/spec/tables.py --check
 
 bench: setup ## measure the relay against its goals
 	@echo "make bench: nothing is measured yet" >&2
@@ -66,6 +67,9 @@ bench: setup ## measure the relay against its goals
 
 fuzz: ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface
 	@relay_core/fuzz/run.sh
+
+limits: ## write docs/LIMITS.md and PROTOCOL.md §12 from relay_core/spec/limits.toml
+	@python3 relay_core/spec/tables.py
 
 lock: $(LOCKED) ## resolve the dependencies of pyproject.toml anew into requirements.lock
 	@packaging/setup/lock.sh

@@ -2,7 +2,6 @@
 use std::os::fd::{IntoRawFd, RawFd};
 use std::os::unix::net::UnixStream;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use pyo3::prelude::*;
 use telerelay_leg::config::Language;
@@ -12,13 +11,11 @@ use telerelay_leg::plain;
 use telerelay_leg::trust::Pins;
 use telerelay_wire::Code;
 use telerelay_wire::ids::NodeAddress;
+use telerelay_wire::limits;
 
 use crate::failure::Failure;
 use crate::runtime;
 use crate::text::fixed;
-
-/// How long a dial of the API may take over all addresses.
-const API: Duration = Duration::from_secs(15);
 
 /// A node and its addresses as Python writes them.
 pub(crate) type Named = (String, Vec<String>);
@@ -79,10 +76,13 @@ impl Dial {
             let late = || {
                 Failure::new(
                     Code::Unreachable,
-                    format!("no relay node answered within {} s", API.as_secs()),
+                    format!(
+                        "no relay node answered within {} s",
+                        limits::API_DIAL.as_secs()
+                    ),
                 )
             };
-            let dialled = tokio::time::timeout(API, dialer.connect_any(&self.nodes))
+            let dialled = tokio::time::timeout(limits::API_DIAL, dialer.connect_any(&self.nodes))
                 .await
                 .map_err(|_| late())?;
             dialled.map_err(|error| Failure::new(error.code(), error))

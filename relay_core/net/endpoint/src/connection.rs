@@ -2,7 +2,6 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use telerelay_leg::accept::linger;
 use telerelay_leg::dial::Dialer;
@@ -10,6 +9,7 @@ use telerelay_leg::tls::{Progress, Tls, TlsError};
 use telerelay_outer::{Hop, How, LegKey};
 use telerelay_wire::Code;
 use telerelay_wire::frame::FrameError;
+use telerelay_wire::limits;
 use telerelay_wire::outer::{Frame, Reader};
 use tokio::io::Interest;
 use tokio::net::TcpStream;
@@ -18,16 +18,6 @@ use tokio::sync::mpsc;
 use tokio::task::AbortHandle;
 use tokio::task::coop::consume_budget;
 use tokio::time::timeout;
-
-/// Orders that wait for a leg. The machine sends a handful at once: HELLO and CONNECT, or all reports that waited for a ready connection
-/// (64, PROTOCOL.md §12); one that does not read them any more is closed.
-const ORDERS: usize = 128;
-/// How much is read from the socket at once: a handful of control frames, or the beginning of an inner handshake.
-const READ: usize = 4 * 1024;
-/// What may wait for a node that does not read, beyond the answers to one read: such a node is not read either.
-const UNSENT: usize = 64 * 1024;
-/// How long the last words of a leg may take to leave, and how long the node may go on sending meanwhile.
-pub(crate) const LINGER: Duration = Duration::from_secs(2);
 
 /// What the machine wants of a leg.
 pub(crate) enum Order<S> {
@@ -76,7 +66,7 @@ impl<S> Default for Legs<S> {
 impl<S: Send + 'static> Legs<S> {
     /// Dials one address and runs the leg to its end.
     pub(crate) fn dial<O: Owner<Start = S>>(&mut self, owner: &Arc<O>, key: LegKey, hop: Hop) {
-        let (orders, received) = mpsc::channel(ORDERS);
+        let (orders, received) = mpsc::channel(limits::ENDPOINT_ORDERS);
         let owner = owner.clone();
         let task = owner.clone().runtime().spawn(async move {
             let over = Over { owner, key };
@@ -223,7 +213,7 @@ impl Leg {
         loop {
             self.write()?;
             let waiting = self.tls.outgoing().len();
-            let interest = match (paired || waiting >= UNSENT, waiting == 0) {
+            let interest = match (paired || waiting >= limits::LEG_UNSENT, waiting == 0) {
                 (false, true) => Some(Interest::READABLE),
                 (false, false) => Some(Interest::READABLE | Interest::WRITABLE),
                 (true, false) => Some(Interest::WRITABLE),
@@ -247,7 +237,7 @@ impl Leg {
                     None => return Err(Gone::Overrun),
                 },
                 ready = ready => {
-                    if ready?.is_readable() && !paired && waiting < UNSENT {
+                    if ready?.is_readable() && !paired && waiting < limits::LEG_UNSENT {
                         paired = self.read(owner, key)?;
                     }
                 }
@@ -261,13 +251,13 @@ impl Leg {
     async fn leave(mut self) {
         self.tls.close_notify();
         // A node that takes no more bytes gets none.
-        let _in_time = timeout(LINGER, async {
+        let _in_time = timeout(limits::LINGER, async {
             while self.write().is_ok() && !self.tls.outgoing().is_empty() {
                 if self.socket.writable().await.is_err() {
                     return;
                 }
             }
-            linger(&mut self.socket, LINGER).await;
+            linger(&mut self.socket, limits::LINGER).await;
         })
         .await;
     }
@@ -285,7 +275,10 @@ impl Leg {
 
     /// Reads once and gives the machine every whole frame. True behind PAIRED.
     fn read<O: Owner>(&mut self, owner: &Arc<O>, key: LegKey) -> Result<bool, Gone> {
-        match self.socket.try_read_buf(self.tls.read_buffer(READ)) {
+        match self
+            .socket
+            .try_read_buf(self.tls.read_buffer(limits::ENDPOINT_READ))
+        {
             Ok(0) => return Err(io::Error::from(io::ErrorKind::UnexpectedEof).into()),
             Ok(_) => {}
             Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),

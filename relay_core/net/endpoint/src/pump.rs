@@ -1,7 +1,7 @@
 //! Moves a session: socket ↔ outer TLS ↔ inner TLS ↔ session ↔ local socket, driven by readiness (PROTOCOL.md §7, §8).
 //!
 //! The path is always read, whatever the local side does: back-pressure is the window's business. Nothing here waits while there
-//! is something to do, and no turn moves more than [`BUDGET`] before other tasks have theirs.
+//! is something to do, and no turn moves more than [`limits::TURN_BYTES`] before other tasks have theirs.
 use std::io;
 
 use rustls::{Connection, NamedGroup};
@@ -16,16 +16,10 @@ use tokio::task::yield_now;
 use tokio::time::timeout;
 
 use crate::clock::Clock;
-use crate::connection::{LINGER, Leg};
+use crate::connection::Leg;
 use crate::local::Local;
 use crate::stack::{Stack, StackError};
 
-/// Bytes that one turn moves in one direction at most.
-const BUDGET: usize = 256 * 1024;
-/// Read from a socket at once.
-const READ: usize = 64 * 1024;
-/// Ciphertext that waits for the socket at most, beyond one record: what is handed to the kernel at once.
-const BACKLOG: usize = 256 * 1024;
 /// One path is all that a session has here.
 pub(crate) const PATH: PathKey = PathKey(0);
 
@@ -112,7 +106,10 @@ impl Secured {
                 };
             }
             self.socket.ready(interest(&self.stack)).await?;
-            match self.socket.try_read_buf(self.stack.read_buffer(READ)) {
+            match self
+                .socket
+                .try_read_buf(self.stack.read_buffer(limits::LOCAL_READ))
+            {
                 Ok(0) => return Err(StackError::Closed),
                 Err(error) if error.kind() != io::ErrorKind::WouldBlock => return Err(error.into()),
                 _ => {}
@@ -126,7 +123,7 @@ impl Secured {
     async fn say_goodbye(&mut self) {
         let Self { socket, stack, .. } = self;
         // A path that takes no more bytes gets none: the other end finds out by its own timers.
-        let _in_time = timeout(LINGER, leave(socket, stack)).await;
+        let _in_time = timeout(limits::LINGER, leave(socket, stack)).await;
     }
 
     /// The group that inner TLS negotiated.
@@ -196,7 +193,7 @@ struct Attached {
 impl<R: Role, S: Side<R>> Pump<R, S> {
     /// Turns until the session has ended and its last words have left. An error: the path is gone.
     async fn turns(&mut self) -> Result<(), StackError> {
-        let mut buffer = vec![0; READ];
+        let mut buffer = vec![0; limits::LOCAL_READ];
         loop {
             let mut moved = self.read_local(&mut buffer);
             moved |= self.write_path()?;
@@ -346,7 +343,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             return false;
         };
         let mut moved = 0;
-        while !attached.is_over && moved < BUDGET {
+        while !attached.is_over && moved < limits::TURN_BYTES {
             let room = self.session.room_for_local().min(buffer.len());
             if room == 0 {
                 break;
@@ -372,7 +369,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             return false;
         };
         let mut moved = 0;
-        while !attached.is_shut && moved < BUDGET {
+        while !attached.is_shut && moved < limits::TURN_BYTES {
             let mut waiting = self.session.poll_deliver();
             let pieces = [
                 waiting.next().unwrap_or_default(),
@@ -400,8 +397,11 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
 
     fn read_path(&mut self) -> Result<bool, StackError> {
         let mut moved = 0;
-        while moved < BUDGET {
-            match self.socket.try_read_buf(self.stack.read_buffer(READ)) {
+        while moved < limits::TURN_BYTES {
+            match self
+                .socket
+                .try_read_buf(self.stack.read_buffer(limits::LOCAL_READ))
+            {
                 Ok(0) => return Err(StackError::Closed),
                 Ok(length) => {
                     moved += length;
@@ -420,7 +420,9 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         let mut moved = 0;
         loop {
             let before = moved;
-            while self.stack.outgoing().len() < BACKLOG && moved < BUDGET {
+            while self.stack.outgoing().len() < limits::CIPHERTEXT_UNSENT
+                && moved < limits::TURN_BYTES
+            {
                 let Some(record) = self.session.poll_transmit(PATH, self.clock.now()) else {
                     break;
                 };
@@ -428,7 +430,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 self.stack.send(record.parts())?;
             }
             let is_drained = write_socket(&self.socket, &mut self.stack)?;
-            if moved == before || moved >= BUDGET || !is_drained {
+            if moved == before || moved >= limits::TURN_BYTES || !is_drained {
                 return Ok(moved > 0);
             }
         }
@@ -496,7 +498,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             }
         };
         // What does not leave in time is dropped with the sockets: the other end has timers of its own.
-        let _in_time = timeout(LINGER, async { tokio::join!(last_words, owe) }).await;
+        let _in_time = timeout(limits::LINGER, async { tokio::join!(last_words, owe) }).await;
         (
             Outcome {
                 ended,
@@ -515,7 +517,7 @@ async fn leave(socket: &mut TcpStream, stack: &mut Stack) {
             return;
         }
     }
-    linger(socket, LINGER).await;
+    linger(socket, limits::LINGER).await;
 }
 
 fn interest(stack: &Stack) -> Interest {

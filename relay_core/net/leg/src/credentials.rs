@@ -7,12 +7,10 @@ use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
 use rustls::sign::CertifiedKey;
 use telerelay_wire::Code;
+use telerelay_wire::limits;
 use x509_parser::prelude::{FromDer, X509Certificate};
 
 use crate::key_store::{FileKey, KeyFileError, KeyStore, Signing};
-
-/// The most certificates of a chain file: leaf and issuer. A root is never sent (PROTOCOL.md §3.2).
-const CHAIN_CERTIFICATES: usize = 2;
 
 /// Credentials cannot be used.
 #[derive(Debug, thiserror::Error)]
@@ -29,7 +27,7 @@ pub enum CredentialsError {
         source: io::Error,
     },
     /// The file holds no chain.
-    #[error("{}: not one to {CHAIN_CERTIFICATES} certificates in PEM", path.display())]
+    #[error("{}: not one to {} certificates in PEM", path.display(), limits::CHAIN_CERTIFICATES)]
     NoChain {
         /// The file.
         path: PathBuf,
@@ -94,7 +92,7 @@ fn read_chain(path: &Path) -> Result<Vec<CertificateDer<'static>>, CredentialsEr
     let certificates: Result<Vec<_>, pem::Error> =
         CertificateDer::pem_file_iter(path).and_then(Iterator::collect);
     match certificates {
-        Ok(chain) if (1..=CHAIN_CERTIFICATES).contains(&chain.len()) => Ok(chain),
+        Ok(chain) if (1..=limits::CHAIN_CERTIFICATES).contains(&chain.len()) => Ok(chain),
         Err(pem::Error::Io(source)) => Err(CredentialsError::Unreadable {
             path: path.to_owned(),
             source,

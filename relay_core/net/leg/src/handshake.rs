@@ -1,12 +1,10 @@
 //! Drives a handshake over a stream, either side, and no byte further than it reaches.
 use std::io;
 
+use telerelay_wire::limits;
 use tokio::io::{AsyncRead, AsyncReadExt, AsyncWrite, AsyncWriteExt};
 
 use crate::tls::{Progress, Tls, TlsError};
-
-/// How much is read at once: more than any flight of a handshake with our certificates.
-const READ: usize = 8 * 1024;
 
 /// Why a handshake did not come to its end.
 #[derive(Debug, thiserror::Error)]
@@ -46,7 +44,10 @@ pub(crate) async fn run<S: AsyncRead + AsyncWrite + Unpin>(
 }
 
 async fn read<S: AsyncRead + Unpin>(stream: &mut S, tls: &mut Tls) -> io::Result<()> {
-    match stream.read_buf(tls.read_buffer(READ)).await? {
+    match stream
+        .read_buf(tls.read_buffer(limits::HANDSHAKE_READ))
+        .await?
+    {
         0 => Err(io::ErrorKind::UnexpectedEof.into()),
         _ => Ok(()),
     }

@@ -12,10 +12,8 @@ use rustls::SignatureScheme;
 use rustls::pki_types::pem::PemObject;
 use rustls::pki_types::{PrivateKeyDer, PrivatePkcs8KeyDer};
 use rustls::sign::{Signer, SigningKey};
+use telerelay_wire::limits;
 use zeroize::{Zeroize, Zeroizing};
-
-/// The longest key file that is read: a P-256 key in PEM has 241 bytes, comments around it some more.
-const KEY_FILE_BYTES: u64 = 16 * 1024;
 
 /// A P-256 key that signs and never leaves its store.
 pub trait KeyStore: Debug + Send + Sync {
@@ -128,9 +126,9 @@ fn read_private(path: &Path) -> Result<Zeroizing<Vec<u8>>, KeyFileError> {
     check_mode(path, &file)?;
     // The whole length at once, so that no piece of it is left behind in a vector that grew.
     let mut text = Zeroizing::new(Vec::with_capacity(
-        usize::try_from(KEY_FILE_BYTES).unwrap_or_default(),
+        usize::try_from(limits::KEY_FILE_BYTES).unwrap_or_default(),
     ));
-    file.take(KEY_FILE_BYTES)
+    file.take(limits::KEY_FILE_BYTES)
         .read_to_end(&mut text)
         .map_err(unreadable)?;
     Ok(text)

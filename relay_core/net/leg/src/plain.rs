@@ -7,21 +7,13 @@ use std::net::Shutdown;
 use std::time::Duration;
 
 use socket2::SockRef;
+use telerelay_wire::limits;
 use tokio::io::Interest;
 use tokio::net::{TcpStream, UnixStream};
 use tokio::time::{Instant, sleep_until};
 
 use crate::accept::linger;
 use crate::tls::{OffsetBuffer, Progress, Tls, TlsError};
-
-/// How much is read at once, from either socket.
-const READ: usize = 16 * 1024;
-
-/// How much may wait for the network before the program's plaintext is read on.
-const UNSENT: usize = 64 * 1024;
-
-/// How long the other end may go on sending when the program has ended, so that it reads what was sent last.
-const LINGER: Duration = Duration::from_secs(2);
 
 /// What the reader of the plaintext would not watch over.
 #[derive(Clone, Copy, Debug)]
@@ -97,7 +89,7 @@ pub async fn carry(
             return Err(error);
         }
         if carrier.outbound_over && carrier.tls.outgoing().is_empty() {
-            linger(&mut carrier.socket, LINGER).await;
+            linger(&mut carrier.socket, limits::LINGER).await;
             return Ok(());
         }
         let (deadline, late) = carrier.deadline();
@@ -161,10 +153,10 @@ impl Carrier {
     }
 
     fn read_program(&mut self) -> Result<(), PlainError> {
-        if self.outbound_over || self.tls.outgoing().len() >= UNSENT {
+        if self.outbound_over || self.tls.outgoing().len() >= limits::LEG_UNSENT {
             return Ok(());
         }
-        let mut plaintext = [0; READ];
+        let mut plaintext = [0; limits::API_READ];
         match self.program.try_read(&mut plaintext) {
             Ok(0) => self.program_has_ended(),
             Ok(length) => {
@@ -200,7 +192,10 @@ impl Carrier {
                 Progress::Starved if read => break,
                 Progress::Starved => {
                     read = true;
-                    match self.socket.try_read_buf(self.tls.read_buffer(READ)) {
+                    match self
+                        .socket
+                        .try_read_buf(self.tls.read_buffer(limits::API_READ))
+                    {
                         // Without close_notify too: an HTTP message says itself whether it is whole.
                         Ok(0) => self.network_has_ended()?,
                         Ok(_) => {}
@@ -276,7 +271,7 @@ impl Carrier {
     }
 
     fn program_interest(&self) -> Option<Interest> {
-        let reading = !self.outbound_over && self.tls.outgoing().len() < UNSENT;
+        let reading = !self.outbound_over && self.tls.outgoing().len() < limits::LEG_UNSENT;
         interest(
             reading,
             !self.inbound_over && !self.inbound.filled().is_empty(),

@@ -7,6 +7,7 @@ use telerelay_leg::trust::Organisations;
 use telerelay_outer::node::{Cause, Command, Greeting, Join, Node as Machine, PathEnd};
 use telerelay_outer::{How, LegKey, PathKind, Traffic};
 use telerelay_wire::ids::PathId;
+use telerelay_wire::limits;
 use telerelay_wire::outer::Frame;
 use telerelay_wire::{Entropy, FrameError, Moment};
 use tokio::sync::{Notify, oneshot, watch};
@@ -15,10 +16,6 @@ use crate::counters::Counters;
 use crate::event::{Event, Told};
 use crate::leg::Lent;
 use crate::mailbox::{Inbox, Post, mailbox};
-
-/// Orders that wait for a leg. The machine sends a handful of frames to a leg that does not answer; NEWS of every kind for a
-/// device that was away is four more.
-pub(crate) const ORDERS: usize = 32;
 
 /// What the machine wants of a leg.
 pub(crate) enum Order {
@@ -154,7 +151,7 @@ impl Control {
         worker: usize,
         up: impl FnOnce(&mut Machine, LegKey, Moment),
     ) -> (LegGuard, Inbox<Order>) {
-        let (orders, inbox) = mailbox(ORDERS);
+        let (orders, inbox) = mailbox(limits::NODE_ORDERS);
         let mut state = self.lock();
         let key = LegKey(state.next_leg);
         state.next_leg += 1;

@@ -1,9 +1,7 @@
 //! What the process's descriptors are for (PROTOCOL.md §1.3, step 4).
 use rustix::process::{Resource, getrlimit};
+use telerelay_wire::limits;
 use telerelay_wire::limits::{DESCRIPTORS_KEPT, GUESTS_LEAST, GUESTS_PERCENT};
-
-/// More than any node needs, where the process is not limited.
-const PLENTY: usize = 1 << 20;
 
 /// How many descriptors the process may have open.
 #[derive(Clone, Copy, Debug)]
@@ -16,7 +14,9 @@ impl Descriptors {
     /// What this process has.
     pub(crate) fn of_process() -> Self {
         let limit = getrlimit(Resource::Nofile).current;
-        Self(limit.map_or(PLENTY, |limit| usize::try_from(limit).unwrap_or(PLENTY)))
+        Self(limit.map_or(limits::DESCRIPTORS_MOST, |limit| {
+            usize::try_from(limit).unwrap_or(limits::DESCRIPTORS_MOST)
+        }))
     }
 
     /// Those for connections.

@@ -54,14 +54,6 @@ pub trait Told: Send + Sync {
     fn tell(&self, event: Event);
 
     /// Events that were told and not yet taken. New connections wait while this and what the present ones may still tell come
-    /// to more than `PLACES`.
+    /// to more than `limits::EVENT_PLACES`.
     fn waiting(&self) -> usize;
 }
-
-/// Events that may wait at most, those of present connections that are still to come included. A process has fewer than 20,000
-/// descriptors; a Python that stands still for ten seconds on the worst morning leaves 20,000 events.
-pub(crate) const PLACES: usize = 131_072;
-
-/// What one connection tells at most: an agent's leg that it is ready, gone, and a clone; a client's its question and its end,
-/// and that the leg of the agent that refused it is ready again.
-pub(crate) const PLACES_PER_CONNECTION: usize = 4;

@@ -5,15 +5,13 @@ use std::task::{Context, Poll};
 
 use telerelay_leg::tls::Progress;
 use telerelay_outer::How;
+use telerelay_wire::limits;
 use telerelay_wire::outer::Frame;
 
 use crate::control::{Control, LegGuard, Lend, Order, PathOrder};
-use crate::leg::{Leg, UNSENT};
+use crate::leg::Leg;
 use crate::mailbox::Inbox;
 use crate::path;
-
-/// How much is read from the socket at once: HELLO and CONNECT, with the largest first flight that is reserved for them.
-const READ: usize = 8 * 1024;
 
 /// What becomes of a leg.
 enum Next {
@@ -70,7 +68,7 @@ impl Leg {
         inbox: &mut Inbox<Order>,
     ) -> Poll<Next> {
         loop {
-            while self.tls.outgoing().len() < UNSENT {
+            while self.tls.outgoing().len() < limits::LEG_UNSENT {
                 match inbox.poll_take(cx) {
                     Poll::Ready(Some(Order::Send(frame))) if self.write(&frame).is_none() => {
                         return Poll::Ready(Next::Gone);
@@ -104,7 +102,7 @@ impl Leg {
             let frames = &mut self.frames;
             match self.tls.read_record(|plaintext| frames.push(plaintext)) {
                 Ok(Progress::Record) => {}
-                Ok(Progress::Starved) => match self.poll_fill(cx, READ) {
+                Ok(Progress::Starved) => match self.poll_fill(cx, limits::NODE_READ) {
                     Poll::Ready(Ok(length)) if length > 0 => {}
                     Poll::Ready(_) => return Poll::Ready(Next::Gone),
                     Poll::Pending => {

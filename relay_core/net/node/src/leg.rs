@@ -2,23 +2,16 @@
 use std::io;
 use std::pin::{Pin, pin};
 use std::task::{Context, Poll, ready};
-use std::time::Duration;
 
 use telerelay_leg::accept::linger;
 use telerelay_leg::tls::Tls;
+use telerelay_wire::limits;
 use telerelay_wire::outer::Reader;
 use tokio::io::{AsyncReadExt, AsyncWrite};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
 use crate::counters::Counted;
-
-/// How long a leg that is closed may take to read what was sent last, and how long it may go on sending meanwhile
-/// (PROTOCOL.md §6).
-pub(crate) const LINGER: Duration = Duration::from_secs(2);
-
-/// How much may wait for a leg's socket before no more is made for it.
-pub(crate) const UNSENT: usize = 64 * 1024;
 
 /// A leg. Its socket belongs to the runtime of the task that has it.
 pub(crate) struct Leg {
@@ -55,8 +48,8 @@ impl Leg {
         self.tls.close_notify();
         let flushed = std::future::poll_fn(|cx| self.poll_flush(cx));
         // Late or broken: there is nobody left to be kind to.
-        if let Ok(Ok(())) = timeout(LINGER, flushed).await {
-            linger(&mut self.socket, LINGER).await;
+        if let Ok(Ok(())) = timeout(limits::LINGER, flushed).await {
+            linger(&mut self.socket, limits::LINGER).await;
         }
     }
 

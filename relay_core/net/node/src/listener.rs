@@ -2,18 +2,13 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
-use std::time::Duration;
 
+use telerelay_wire::limits;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::runtime::Handle;
 
 use crate::connection::{self, Arrival, Entrance};
 use crate::counters::Counted;
-use crate::event::{PLACES, PLACES_PER_CONNECTION};
-
-/// How long accepting pauses where the machine has no descriptor left, or whoever is told is far behind. Connections wait in the
-/// kernel meanwhile.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// Accepts on one address until the node has drained. Runs on the first worker.
 pub(crate) async fn run(listener: Arc<TcpListener>, entrance: Entrance, workers: Vec<Handle>) {
@@ -40,7 +35,7 @@ pub(crate) async fn run(listener: Arc<TcpListener>, entrance: Entrance, workers:
             if !std::mem::replace(&mut pausing, true) {
                 tracing::warn!(code = "MACHINE", why, "accepting pauses");
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(limits::ACCEPT_PAUSE).await;
         }
     };
     tokio::select! {
@@ -53,8 +48,10 @@ pub(crate) async fn run(listener: Arc<TcpListener>, entrance: Entrance, workers:
 fn has_room(entrance: &Entrance) -> Result<(), &'static str> {
     // Each connection that is let in has the places of everything that it may still tell.
     let open = usize::try_from(entrance.control.counters.connections.get()).unwrap_or(usize::MAX);
-    let reserved = open.saturating_add(1).saturating_mul(PLACES_PER_CONNECTION);
-    if entrance.control.told.waiting().saturating_add(reserved) > PLACES {
+    let reserved = open
+        .saturating_add(1)
+        .saturating_mul(limits::EVENT_PLACES_PER_CONNECTION);
+    if entrance.control.told.waiting().saturating_add(reserved) > limits::EVENT_PLACES {
         return Err("too much is untold");
     }
     if !entrance.door.has_room() {

@@ -10,17 +10,12 @@ use telerelay_outer::node::{Cause, PathEnd};
 use telerelay_outer::switch::{Action, Arrival, Receiving, Sending, arrive};
 use telerelay_outer::{PathKind, Traffic};
 use telerelay_wire::Code;
+use telerelay_wire::limits;
 use telerelay_wire::outer::{Frame, Paired, Reader, path_view};
 
 use crate::control::{Control, Order, PathOrder};
-use crate::leg::{Leg, Lent, UNSENT};
+use crate::leg::{Leg, Lent};
 use crate::mailbox::Inbox;
-
-/// How much is read from a socket at once.
-const READ: usize = 64 * 1024;
-
-/// How often both directions may move something before other connections of the worker get their turn.
-const TURNS: usize = 4;
 
 /// Why a path ends.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -122,7 +117,7 @@ impl Path {
         if inbox.poll_take(cx).is_ready() {
             return Poll::Ready(End::Ordered);
         }
-        for _ in 0..TURNS {
+        for _ in 0..limits::PATH_TURNS {
             let before = self.traffic;
             let moved = self.turn(cx);
             control.counters.carried(Traffic {
@@ -166,12 +161,12 @@ fn shift(
 ) -> Result<bool, End> {
     let mut moved = false;
     let mut filled = false;
-    while src.receiving == Receiving::Wrapped && dst.leg.tls.outgoing().len() < UNSENT {
+    while src.receiving == Receiving::Wrapped && dst.leg.tls.outgoing().len() < limits::LEG_UNSENT {
         match take_record(src, dst, carried)? {
             Progress::Record | Progress::Closed => moved = true,
             // One read of the socket in each turn, so that the other direction and other connections get theirs.
             Progress::Starved if filled => break,
-            Progress::Starved => match src.leg.poll_fill(cx, READ) {
+            Progress::Starved => match src.leg.poll_fill(cx, limits::PATH_READ) {
                 Poll::Pending => break,
                 Poll::Ready(Err(_)) => return Err(End::Broken),
                 Poll::Ready(Ok(0)) => {

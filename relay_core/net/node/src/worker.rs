@@ -2,8 +2,8 @@
 use std::io;
 use std::sync::Arc;
 use std::thread;
-use std::time::Duration;
 
+use telerelay_wire::limits;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
 use tokio::time::{sleep, timeout};
@@ -12,11 +12,7 @@ use crate::connection::Entrance;
 use crate::control::Control;
 use crate::door::Door;
 use crate::event::Event;
-use crate::leg::LINGER;
 use crate::listener;
-
-/// How often a node that ends looks whether its last connections are gone.
-const LOOK: Duration = Duration::from_millis(10);
 
 /// A listening socket and what is behind it.
 pub(crate) type Opened = (std::net::TcpListener, Entrance);
@@ -81,7 +77,7 @@ where
         }
         control.counters.panics.add(1);
         tracing::error!(code = "INTERNAL", what, "panicked, and is started again");
-        sleep(LOOK).await;
+        sleep(limits::STOP_LOOK).await;
     }
 }
 
@@ -90,11 +86,11 @@ async fn until_empty(control: &Control) {
     control.drained().await;
     let empty = async {
         while control.counters.connections.get() > 0 {
-            sleep(LOOK).await;
+            sleep(limits::STOP_LOOK).await;
         }
     };
     // Those that are not gone by then are closed with their runtime.
-    let _late = timeout(LINGER, empty).await;
+    let _late = timeout(limits::LINGER, empty).await;
 }
 
 /// Tells the end of the node when the last thread is through.

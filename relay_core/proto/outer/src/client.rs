@@ -16,9 +16,6 @@ use crate::dial::{Hop, Tour};
 use crate::leg::{How, LegKey, VERSION};
 use crate::refusal::Refusal;
 
-/// From the loss of a path until CONNECT(resume) must be on its way (PROTOCOL.md §5.5): a person looks at a frozen screen.
-const RESUME_DIAL: Duration = Duration::from_secs(3);
-
 /// What a client says of itself, whom it may dial, and what it asks for.
 #[derive(Clone, Debug)]
 pub struct Config {
@@ -348,7 +345,7 @@ impl Client {
                 self.attempt = AttemptId::random(entropy);
                 self.began = now;
                 self.resume = resume;
-                self.connect_by = now + RESUME_DIAL;
+                self.connect_by = now + limits::RESUME_DIAL;
                 self.redirects = 0;
                 self.commands.push_back(Command::Resuming(self.attempt));
                 let tour = self.tour(entropy);

@@ -96,7 +96,7 @@ pub(crate) struct Comeback {
 impl Comeback {
     pub(crate) const fn new() -> Self {
         Self {
-            window: Duration::from_secs(1),
+            window: limits::RETURN_WINDOW_LEAST,
             failures: 0,
         }
     }
@@ -110,15 +110,15 @@ impl Comeback {
     }
 
     pub(crate) fn told(&mut self, window_s: u16) {
-        self.window = Duration::from_secs(window_s.max(1).into());
+        self.window = Duration::from_secs(window_s.into()).max(limits::RETURN_WINDOW_LEAST);
     }
 
     /// Full jitter over a window that doubles with each failure. With a live session at once; where that failed, over a
-    /// window that starts at one second, so that a node that is down is not dialled in a tight loop.
+    /// window that starts at its least, so that a node that is down is not dialled in a tight loop.
     pub(crate) fn wait(&self, live: bool, entropy: &mut dyn Entropy) -> Duration {
         let (first, doublings) = match (live, self.failures) {
             (true, 0) => return Duration::ZERO,
-            (true, failures) => (Duration::from_secs(1), failures - 1),
+            (true, failures) => (limits::RETURN_WINDOW_LEAST, failures - 1),
             (false, failures) => (self.window, failures),
         };
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);

@@ -17,7 +17,7 @@ use crate::outgoing::Outgoing;
 use crate::path::{Claims, Output, Pairing, Path, PathKey, Progress};
 use crate::proof::{Claim, PathExporter, ResumeSecret};
 use crate::role::{Acts, Role};
-use crate::session::{QUESTIONS, Session};
+use crate::session::Session;
 use crate::timer::Timer;
 use crate::violation::Violation;
 
@@ -129,7 +129,7 @@ impl Session<Agent> {
             return;
         };
         debug_assert!(
-            usize::from(path.asked) < QUESTIONS,
+            usize::from(path.asked) < limits::SESSION_QUESTIONS,
             "a client answers 16 factors and no more"
         );
         path.out.put(ask);

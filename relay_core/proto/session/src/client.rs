@@ -13,7 +13,7 @@ use crate::outgoing::Outgoing;
 use crate::path::{Claims, Output, Pairing, Path, PathKey, Progress};
 use crate::proof::{Claim, PathExporter, ResumeSecret};
 use crate::role::{Acts, Role};
-use crate::session::{QUESTIONS, Session};
+use crate::session::Session;
 use crate::violation::Violation;
 
 /// A session at the home PC.
@@ -146,10 +146,10 @@ impl Session<Client> {
         if path.progress != Progress::Auth {
             return Err(Violation::Unexpected { frame: "AUTH_ASK" });
         }
-        if usize::from(path.asked) == QUESTIONS {
+        if usize::from(path.asked) == limits::SESSION_QUESTIONS {
             return Err(Violation::TooMany {
                 frame: "AUTH_ASK",
-                limit: QUESTIONS,
+                limit: limits::SESSION_QUESTIONS,
             });
         }
         path.asked += 1;
@@ -219,10 +219,10 @@ impl Session<Client> {
         if path.progress != Progress::Opening {
             return Err(Violation::Unexpected { frame: "NOTICE" });
         }
-        if self.role.noticed == QUESTIONS {
+        if self.role.noticed == limits::SESSION_QUESTIONS {
             return Err(Violation::TooMany {
                 frame: "NOTICE",
-                limit: QUESTIONS,
+                limit: limits::SESSION_QUESTIONS,
             });
         }
         if Sha256::digest(notice.text.as_bytes())[..] != notice.hash.0 {

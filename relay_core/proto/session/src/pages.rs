@@ -4,12 +4,9 @@
 //! memory is taken as bytes come and given back page by page, and an empty run holds no page at all.
 use std::collections::VecDeque;
 
-/// Bytes of one page: a full read of the desktop, four records of the path.
-pub(crate) const PAGE: usize = 65_536;
-const PAGE_U64: u64 = PAGE as u64;
+use telerelay_wire::limits::{SESSION_IDLE_PAGES as IDLE_SLOTS, SESSION_PAGE as PAGE};
 
-/// Slots for pages that an empty run may keep: a session that went quiet gives the rest back.
-const IDLE_SLOTS: usize = 4;
+const PAGE_U64: u64 = PAGE as u64;
 
 /// The bytes from offset `start` up to offset `end`.
 #[derive(Debug, Default)]

@@ -2,6 +2,7 @@
 use telerelay_wire::Moment;
 use telerelay_wire::ids::{AttemptId, PathId};
 use telerelay_wire::inner::Frame;
+use telerelay_wire::limits;
 
 use crate::frames::Frames;
 use crate::proof::PathExporter;
@@ -117,9 +118,6 @@ pub struct Output {
 }
 
 impl Output {
-    /// Capacity that a path keeps while nothing waits: PING, PONG, ACK and the head of DATA fit.
-    const IDLE_CAPACITY: usize = 256;
-
     #[cfg(test)]
     pub(crate) fn heap(&self) -> usize {
         self.bytes.capacity()
@@ -141,7 +139,7 @@ impl Output {
         self.bytes.drain(..self.given);
         self.given = 0;
         if self.bytes.is_empty() {
-            self.bytes.shrink_to(Self::IDLE_CAPACITY);
+            self.bytes.shrink_to(limits::SESSION_IDLE_OUTPUT);
         }
     }
 

@@ -16,13 +16,6 @@ use crate::role::Role;
 use crate::timer::{Timer, Timers};
 use crate::violation::Violation;
 
-/// Paths of one session at a time: the one that carries it, the one before it, and two that try to resume because the
-/// first of them hangs. One more takes the place of the least useful.
-const PATHS: usize = 4;
-
-/// Questions of one kind that a person is asked at most while a path opens: `SESSION_END` reports so many notices.
-pub(crate) const QUESTIONS: usize = 16;
-
 /// One end of a session. [`AgentSession`](crate::AgentSession) and [`ClientSession`](crate::ClientSession) add what
 /// their role does.
 #[derive(Debug)]
@@ -256,7 +249,7 @@ impl<R: Role> Session<R> {
             self.index(path.key).is_none(),
             "the key of a path is its own"
         );
-        if self.paths.len() == PATHS {
+        if self.paths.len() == limits::SESSION_PATHS {
             let rank = |path: &Path| match path.progress {
                 Progress::Closing => 0,
                 Progress::Older => 1,

@@ -7,10 +7,7 @@ use minicbor::decode::{self, Decoder};
 use minicbor::{Decode, Encode};
 
 use crate::frame::FrameError;
-
-/// How deep arrays and maps nest at most, the body's own map included. The frames need 4; what grows here later stays
-/// readable for a decoder with a small stack.
-const DEPTH: u8 = 8;
+use crate::limits;
 
 /// Major types of CBOR (RFC 8949 §3.1).
 const UNSIGNED: u8 = 0;
@@ -131,7 +128,9 @@ impl<'b> Walk<'b> {
                 .bool()
                 .map(|_| ())
                 .map_err(|error| self.broken(&error)),
-            Type::Array | Type::Map if depth >= DEPTH => Err(FrameError::TooDeep { kind }),
+            Type::Array | Type::Map if depth >= limits::CBOR_DEPTH => {
+                Err(FrameError::TooDeep { kind })
+            }
             Type::Array => {
                 for _ in 0..self.head(Decoder::array)? {
                     self.item(depth + 1)?;

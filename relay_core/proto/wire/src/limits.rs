@@ -1,5 +1,5 @@
-//! Every timer and limit of the protocol (PROTOCOL.md §12). The reasons stand in `relay_core/spec/limits.toml`, and a test
-//! compares the numbers with it.
+//! Every bound of the Rust code. The reasons stand in `relay_core/spec/limits.toml` (docs/LIMITS.md), and a test compares the
+//! numbers with it.
 use core::time::Duration;
 
 /// A number of the table: its name and value in limits.toml, in the unit that the name ends with.
@@ -20,7 +20,7 @@ macro_rules! limits {
     (@value $number:ident $value:literal) => { $value };
     ($($constant:ident $name:literal $unit:ident $value:literal;)+) => {
         $(
-            #[doc = concat!("`", $name, "` of PROTOCOL.md §12")]
+            #[doc = concat!("`", $name, "` of docs/LIMITS.md")]
             pub const $constant: limits!(@type $unit) = limits!(@value $unit $value);
         )+
 
@@ -63,6 +63,7 @@ limits! {
     SESSION_END_BACKLOG "session_end_backlog" usize 64;
     DIAL_ADDRESS "dial_address_s" seconds 5;
     RETURN_WINDOW_CAP "return_window_cap_s" seconds 60;
+    RETURN_WINDOW_LEAST "return_window_least_s" seconds 1;
     INNER_HANDSHAKE "inner_handshake_s" seconds 10;
     OPEN "open_s" seconds 10;
     DESKTOP "desktop_s" seconds 5;
@@ -76,6 +77,7 @@ limits! {
     PING_IDLE "ping_idle_s" seconds 15;
     PING_PARALLEL "ping_parallel_s" seconds 3;
     PING_LOST "ping_lost_s" seconds 10;
+    SESSIONS_DEFAULT "sessions_default" u16 8;
     API_FIRST_BYTE "api_first_byte_s" seconds 5;
     API_BYTES_ANONYMOUS "api_bytes_anonymous" u64 65_536;
     API_BYTES_IDENTIFIED "api_bytes_identified" u64 4_194_304;
@@ -83,11 +85,54 @@ limits! {
     API_ANONYMOUS "api_anonymous" usize 192;
     API_ANSWER_ANONYMOUS "api_answer_anonymous_s" seconds 30;
     API_ANSWER_IDENTIFIED "api_answer_identified_s" seconds 120;
-    SESSIONS_DEFAULT "sessions_default" u16 8;
+    ACCEPT_BACKLOG "accept_backlog" i32 4_096;
+    ACCEPT_PAUSE "accept_pause_ms" milliseconds 100;
+    REFUSED_LINGER "refused_linger_s" seconds 1;
+    DESCRIPTORS_MOST "descriptors_most" usize 1_048_576;
+    HANDSHAKE_READ "handshake_read" usize 8_192;
+    HANDSHAKE_MESSAGE "handshake_message" usize 32_768;
+    NODE_READ "node_read" usize 8_192;
+    NODE_ORDERS "node_orders" usize 32;
+    LEG_UNSENT "leg_unsent" usize 65_536;
+    LINGER "linger_s" seconds 2;
+    PATH_READ "path_read" usize 65_536;
+    PATH_TURNS "path_turns" usize 4;
+    EVENT_PLACES "event_places" usize 131_072;
+    EVENT_PLACES_PER_CONNECTION "event_places_per_connection" usize 4;
+    STOP_LOOK "stop_look_ms" milliseconds 10;
+    CBOR_DEPTH "cbor_depth" u8 8;
+    TCP_KEEPALIVE "tcp_keepalive_s" seconds 30;
+    TCP_KEEPALIVE_EVERY "tcp_keepalive_every_s" seconds 15;
+    TCP_KEEPALIVE_TRIES "tcp_keepalive_tries" u32 4;
+    TCP_UNACKNOWLEDGED "tcp_unacknowledged_s" seconds 90;
+    TCP_UNSENT "tcp_unsent" u32 131_072;
+    ENDPOINT_ORDERS "endpoint_orders" usize 128;
+    ENDPOINT_READ "endpoint_read" usize 4_096;
+    ENDPOINT_EVENTS "endpoint_events" usize 1_024;
+    DIAL_SILENCE "dial_silence_s" seconds 3;
+    DIAL_NEXT "dial_next_s" seconds 1;
+    RESUME_DIAL "resume_dial_s" seconds 3;
+    TURN_BYTES "turn_bytes" usize 262_144;
+    LOCAL_READ "local_read" usize 65_536;
+    CIPHERTEXT_UNSENT "ciphertext_unsent" usize 262_144;
+    LAST_SCREEN "last_screen_s" seconds 2;
+    VIEWER_LEAVING "viewer_leaving_s" seconds 5;
+    CLIENT_REQUESTS "client_requests" usize 256;
+    DOOR_BACKLOG "door_backlog" i32 16;
+    DOOR_PAUSE "door_pause_ms" milliseconds 100;
+    SESSION_PATHS "session_paths" usize 4;
+    SESSION_QUESTIONS "session_questions" usize 16;
+    SESSION_PAGE "session_page" usize 65_536;
+    SESSION_IDLE_PAGES "session_idle_pages" usize 4;
+    SESSION_IDLE_OUTPUT "session_idle_output" usize 256;
+    KEY_FILE_BYTES "key_file_bytes" u64 16_384;
+    API_DIAL "api_dial_s" seconds 15;
+    API_READ "api_read" usize 16_384;
     AUDIT_GROUP "audit_group_ms" milliseconds 20;
     AUDIT_GROUP_ROWS "audit_group_rows" u64 100;
     AUDIT_FILE_BYTES "audit_file_bytes" u64 67_108_864;
     AUDIT_CHECKPOINT_ROWS "audit_checkpoint_rows" u64 1_000;
     AUDIT_CHECKPOINT "audit_checkpoint_s" seconds 60;
+    CHAIN_CERTIFICATES "chain_certificates" usize 2;
     LOG_TEXT "log_text" usize 256;
 }

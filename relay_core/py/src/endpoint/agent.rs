@@ -6,11 +6,12 @@ use pyo3::prelude::*;
 use telerelay_endpoint::{self as endpoint, AgentConfig, AgentEvent, LocalAddress};
 use telerelay_leg::trust::Identity;
 use telerelay_wire::ids::{DeviceId, PathId, Program, Service};
+use telerelay_wire::limits;
 use telerelay_wire::outer::{self, Welcome};
 use telerelay_wire::{Code, Reason};
 
 use super::event::{SessionEnded, SessionOpened, Stopped};
-use super::{EVENTS, Unstarted, anchor, credentials, usage};
+use super::{Unstarted, anchor, credentials, usage};
 use crate::dial::{Dial, Named, node_addresses};
 use crate::failure::Failure;
 use crate::queue::Queue;
@@ -148,7 +149,8 @@ impl Agent {
             service: service.parse::<Service>().map_err(usage)?,
             program: Program::try_from(program).map_err(usage)?,
         };
-        let queue = Queue::new(EVENTS).map_err(|error| Failure::new(Code::Machine, error))?;
+        let queue = Queue::new(limits::ENDPOINT_EVENTS)
+            .map_err(|error| Failure::new(Code::Machine, error))?;
         Ok(Self {
             unstarted: Unstarted::new(config),
             queue: Arc::new(queue),

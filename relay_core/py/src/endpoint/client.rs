@@ -7,9 +7,10 @@ use pyo3::prelude::*;
 use telerelay_endpoint::{self as endpoint, ClientConfig, ClientEvent, LocalAddress};
 use telerelay_wire::Code;
 use telerelay_wire::ids::{Program, Service};
+use telerelay_wire::limits;
 
 use super::event::{SessionEnded, SessionOpened, Stopped};
-use super::{EVENTS, Unstarted, anchor, credentials, usage};
+use super::{Unstarted, anchor, credentials, usage};
 use crate::dial::Dial;
 use crate::failure::Failure;
 use crate::queue::Queue;
@@ -72,7 +73,8 @@ impl Client {
             door: door.parse::<LocalAddress>().map_err(usage)?,
             program: Program::try_from(program).map_err(usage)?,
         };
-        let queue = Queue::new(EVENTS).map_err(|error| Failure::new(Code::Machine, error))?;
+        let queue = Queue::new(limits::ENDPOINT_EVENTS)
+            .map_err(|error| Failure::new(Code::Machine, error))?;
         Ok(Self {
             unstarted: Unstarted::new(config),
             queue: Arc::new(queue),

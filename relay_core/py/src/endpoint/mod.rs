@@ -16,9 +16,6 @@ use telerelay_wire::Code;
 use crate::dial::Dial;
 use crate::failure::Failure;
 
-/// Events that begin something and wait for Python. An endpoint has a handful at once; a thousand is a Python that hangs.
-const EVENTS: usize = 1024;
-
 /// What a handle was made from, until it is started.
 struct Unstarted<C>(Mutex<Option<C>>);
 

@@ -20,13 +20,13 @@ use tokio::runtime::Handle;
 use tokio::sync::Notify;
 
 use crate::clock::{Clock, OsEntropy};
-use crate::connection::{LINGER, Leg, Legs, Order, Owner};
+use crate::connection::{Leg, Legs, Order, Owner};
 use crate::event::{AgentEvent, Ended, Sink};
 use crate::local::LocalAddress;
 use sessions::Sessions;
 
 /// How long the sessions of a stopping agent have to say CLOSE, and then their reports to leave: what either may take, and a margin.
-const FAREWELL: Duration = LINGER.saturating_add(Duration::from_secs(1));
+const FAREWELL: Duration = limits::LINGER.saturating_add(Duration::from_secs(1));
 /// How long what was allowed waits for its path: the machine gives the leg up first.
 const ALLOWED: Duration = limits::PAIRED.saturating_mul(2);
 

@@ -12,6 +12,7 @@ use telerelay_session::{
 };
 use telerelay_wire::bounded::{List, Text};
 use telerelay_wire::ids::{SessionId, Stage};
+use telerelay_wire::limits;
 use telerelay_wire::outer::Incoming;
 use telerelay_wire::{Code, Moment, Reason};
 use tokio::time::{Instant, sleep_until};
@@ -24,9 +25,6 @@ use crate::event::{AgentEvent, Ended, Opened};
 use crate::local::Local;
 use crate::pump::{Outcome, PATH, Secured, Side, Wake};
 use crate::stack::StackError;
-
-/// How long what a desktop said before it ended may take to reach the viewer. A viewer that is frozen would hold the session for ever.
-const LAST_SCREEN: Duration = Duration::from_secs(2);
 
 /// What became of a path.
 struct Served {
@@ -254,7 +252,7 @@ impl Side<AgentRole> for AgentSide {
             session.local_eof();
         } else {
             self.desktop_over
-                .get_or_insert(Instant::now() + LAST_SCREEN);
+                .get_or_insert(Instant::now() + limits::LAST_SCREEN);
         }
     }
 

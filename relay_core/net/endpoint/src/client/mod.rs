@@ -11,6 +11,7 @@ use telerelay_leg::credentials::Credentials;
 use telerelay_leg::dial::Dialer;
 use telerelay_leg::trust::{Anchor, Pins};
 use telerelay_wire::ids::{AttemptId, ComputerId, Instance, NodeAddress, Program, Service};
+use telerelay_wire::limits;
 use telerelay_wire::{Code, Reason};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot, watch};
@@ -19,10 +20,6 @@ use crate::clock::{Clock, OsEntropy};
 use crate::event::{ClientEvent, Ended, Sink};
 use crate::local::{Arrival, Local, LocalAddress, Reserved};
 use request::Viewer;
-
-/// Requests at once: more sessions than any computer's rules allow one program run. A local program that goes on connecting gets no
-/// further.
-const REQUESTS: usize = 256;
 
 /// What a client is and asks for.
 pub struct ClientConfig {
@@ -203,9 +200,9 @@ impl Home {
         if *self.stopping.borrow() {
             return;
         }
-        if self.lock().live >= REQUESTS {
+        if self.lock().live >= limits::CLIENT_REQUESTS {
             return tracing::warn!(
-                requests = REQUESTS,
+                requests = limits::CLIENT_REQUESTS,
                 "a local connection is closed: too many at once"
             );
         }

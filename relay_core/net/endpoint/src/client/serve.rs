@@ -1,6 +1,5 @@
 //! One path at the client: is it the computer, does the session open, and the viewer in front of it (PROTOCOL.md §7, §8.1).
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::NamedGroup;
 use telerelay_leg::config::inner_client;
@@ -10,6 +9,7 @@ use telerelay_session::{
     ResumeSecret, Session,
 };
 use telerelay_wire::ids::{AttemptId, Resume, SessionId, Stage};
+use telerelay_wire::limits;
 use telerelay_wire::{Code, Reason};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
@@ -20,10 +20,6 @@ use crate::event::{ClientEvent, Opened};
 use crate::local::Local;
 use crate::pump::{Outcome, PATH, Secured, Side, Wake};
 use crate::stack::StackError;
-
-/// How long a session goes on without a byte after its viewer has closed its sending side: a viewer that only reads on shows that by
-/// taking bytes; one that is gone cannot be told from it otherwise.
-const LEAVING: Duration = Duration::from_secs(5);
 
 /// Runs the path to its end.
 pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> (PathEnd, Carried) {
@@ -205,7 +201,10 @@ impl Side<ClientRole> for ClientSide {
             session.close(Code::ViewerGone);
         } else {
             session.local_eof();
-            self.leaving = Some((session.offsets().written, Instant::now() + LEAVING));
+            self.leaving = Some((
+                session.offsets().written,
+                Instant::now() + limits::VIEWER_LEAVING,
+            ));
         }
     }
 
@@ -213,7 +212,7 @@ impl Side<ClientRole> for ClientSide {
         if let Some((written, until)) = &mut self.leaving {
             let now_written = session.offsets().written;
             if now_written > *written {
-                (*written, *until) = (now_written, Instant::now() + LEAVING);
+                (*written, *until) = (now_written, Instant::now() + limits::VIEWER_LEAVING);
             }
         }
     }

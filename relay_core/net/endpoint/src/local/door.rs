@@ -4,20 +4,15 @@ use std::io;
 use std::net::SocketAddr;
 use std::os::unix::fs::{FileTypeExt, MetadataExt, OpenOptionsExt, PermissionsExt};
 use std::path::{Path, PathBuf};
-use std::time::Duration;
 
 use rustix::fs::OFlags;
 use rustix::process::geteuid;
 use socket2::{Domain, SockAddr, Socket, Type};
+use telerelay_wire::limits;
 use tokio::net::{TcpListener, TcpStream, UnixListener};
 use tokio::time::sleep;
 
 use super::{Local, LocalAddress};
-
-/// Local connections that wait to be accepted; a viewer opens one or two.
-const BACKLOG: i32 = 16;
-/// How long the door pauses where this machine has no descriptor or no memory left.
-const PAUSE: Duration = Duration::from_millis(100);
 
 /// A door's address, taken and not open yet: who comes now is refused.
 #[derive(Debug)]
@@ -94,7 +89,7 @@ impl Reserved {
     /// Opens the door.
     pub(crate) fn listen(self) -> io::Result<Door> {
         let Self { socket, unix } = self;
-        socket.listen(BACKLOG)?;
+        socket.listen(limits::DOOR_BACKLOG)?;
         socket.set_nonblocking(true)?;
         Ok(match unix {
             None => Door::Tcp(TcpListener::from_std(socket.into())?),
@@ -124,7 +119,7 @@ impl Door {
                 Err(error) if error.kind() == io::ErrorKind::ConnectionAborted => {}
                 Err(error) => {
                     tracing::warn!(code = "MACHINE", %error, "the local door pauses");
-                    sleep(PAUSE).await;
+                    sleep(limits::DOOR_PAUSE).await;
                 }
             }
         }
@@ -267,6 +262,8 @@ fn canonical(address: SocketAddr) -> SocketAddr {
 
 #[cfg(test)]
 mod tests {
+    use std::time::Duration;
+
     use super::*;
 
     fn open(address: &LocalAddress) -> io::Result<Door> {

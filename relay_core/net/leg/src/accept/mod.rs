@@ -6,6 +6,7 @@ use std::io;
 use std::time::Duration;
 
 use rustls::server::Acceptor;
+use telerelay_wire::limits;
 use telerelay_wire::limits::{CLIENT_HELLO, CLIENT_HELLO_BYTES, HANDSHAKE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
@@ -21,9 +22,6 @@ const NO_LANGUAGE: [u8; 7] = [21, 3, 3, 0, 2, 2, 120];
 
 /// The alert of a ClientHello that the node has no time for: fatal, `internal_error` (PROTOCOL.md §1.3), in a plain record.
 const BUSY: [u8; 7] = [21, 3, 3, 0, 2, 2, 80];
-
-/// How long a refused connection may go on sending, so that it reads the alert before it is reset.
-const LINGER: Duration = Duration::from_secs(1);
 
 /// A connection whose handshake is over.
 pub struct Accepted {
@@ -122,7 +120,7 @@ pub async fn accept(
     if let Err(error) = &accepted
         && !matches!(error, AcceptError::Left(_) | AcceptError::HandshakeLate)
     {
-        linger(stream, LINGER).await;
+        linger(stream, limits::REFUSED_LINGER).await;
     }
     accepted
 }

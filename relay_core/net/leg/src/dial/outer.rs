@@ -1,10 +1,10 @@
 //! The top layer: outer TLS to a pinned node.
 use std::io;
 use std::sync::Arc;
-use std::time::Duration;
 
 use rustls::{AlertDescription, ClientConfig};
 use telerelay_wire::ids::{Address, NodeName};
+use telerelay_wire::limits;
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio::time::timeout;
 
@@ -12,10 +12,6 @@ use super::DialError;
 use crate::config::server_name;
 use crate::handshake::{self, HandshakeError};
 use crate::tls::{Tls, TlsError};
-
-/// How long nothing at all may come back to a ClientHello. A round trip on a bad line, with a lost segment; what is left of
-/// `dial_address_s` is for the second dial.
-const SILENCE: Duration = Duration::from_secs(3);
 
 /// Why the layer could not be put on.
 pub(super) enum Fall {
@@ -48,7 +44,12 @@ pub(super) async fn climb<S: AsyncRead + AsyncWrite + Unpin>(
     config: &Arc<ClientConfig>,
 ) -> Result<(S, Tls), Fall> {
     let mut tls = Tls::client(config.clone(), server_name(node)).map_err(Fall::Tls)?;
-    match timeout(SILENCE, handshake::begin(&mut stream, &mut tls)).await {
+    match timeout(
+        limits::DIAL_SILENCE,
+        handshake::begin(&mut stream, &mut tls),
+    )
+    .await
+    {
         Ok(Ok(())) => {}
         // However it ended: nothing had come back.
         Ok(Err(_)) | Err(_) => return Err(Fall::Silent),

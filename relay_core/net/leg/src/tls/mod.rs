@@ -12,14 +12,10 @@ use rustls::crypto::SupportedKxGroup;
 use rustls::pki_types::{CertificateDer, ServerName};
 use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, CommonState, NamedGroup, ServerConfig};
-use telerelay_wire::record;
+use telerelay_wire::{limits, record};
 
 pub(crate) use offset_buffer::OffsetBuffer;
 use turn::{Connection, Output, Turn};
-
-/// The most bytes of one handshake message, which rustls leaves in the read buffer until it is whole. A flight of ours is
-/// below 4 KiB.
-const HANDSHAKE_BYTES: usize = 32 * 1024;
 
 /// Why a TLS connection is at its end.
 #[derive(Clone, Debug, PartialEq, thiserror::Error)]
@@ -31,7 +27,7 @@ pub enum TlsError {
     #[error(transparent)]
     Record(#[from] record::RecordError),
     /// A handshake message larger than any of this protocol.
-    #[error("handshake message of more than {HANDSHAKE_BYTES} bytes")]
+    #[error("handshake message of more than {} bytes", limits::HANDSHAKE_MESSAGE)]
     HandshakeTooLong,
     /// Plaintext was written before the end of the handshake, behind `close_notify` or behind freeze: a bug of the caller.
     #[error("outer TLS takes no plaintext in this state")]
@@ -143,7 +139,7 @@ impl Tls {
         if let Some(error) = failure {
             return Err(self.fail(error.into()));
         }
-        if self.pending > HANDSHAKE_BYTES {
+        if self.pending > limits::HANDSHAKE_MESSAGE {
             return Err(self.fail(TlsError::HandshakeTooLong));
         }
         self.peer_closed |= peer_closed;
