@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Final
 
 import tenacity
 
@@ -19,11 +20,11 @@ from telerelay_endpoint.documents import (
 )
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.held_documents import HeldDocuments
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import ComputerDocument, NodeAddress, NodeList, RevocationList, Stamp
 
 FOLDER = "documents"
-# After a failure: long enough not to add to an outage, short enough to be current when someone comes to work.
-_PAUSE_S = 60.0
+_PAUSE_S: Final = LIMITS["documents_pause_s"]
 
 
 class OwnDocuments:

@@ -17,12 +17,11 @@ from telerelay_endpoint.certificates import encode_certificate
 from telerelay_endpoint.credentials import Credentials
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.handle import told
+from telerelay_endpoint.limits import LIMITS
 
 PROGRAM: Final = f"telerelay-client/{__version__}"
-# After SIGTERM; a viewer has nothing to save.
-_VIEWER_STOP_S: Final = 3.0
-# From the end of a viewer to the end of its session.
-_SESSION_END_S: Final = 3.0
+_VIEWER_STOP_S: Final = LIMITS["viewer_stop_s"]
+_SESSION_END_S: Final = LIMITS["viewer_session_end_s"]
 
 
 @dataclass(frozen=True)

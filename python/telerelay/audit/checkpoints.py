@@ -11,6 +11,7 @@ from telerelay.authority.signing import Signer, sign
 from telerelay_endpoint import cose, files
 from telerelay_endpoint.certificates import CertificateRefusedError, organisation_id, verify_node_certificate
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import NODE_NAME_MAXIMUM
 from telerelay_endpoint.strict_cbor import (
     UINT64,
@@ -25,10 +26,8 @@ from telerelay_endpoint.strict_cbor import (
 
 TYP: Final = "application/telerelay-audit-checkpoint+cose"
 """The header's typ: no document, and no document passes for it."""
-CHECKPOINT_ROWS: Final = 1_000
-"""`audit_checkpoint_rows` (PROTOCOL.md §12): at most so many records, and one group, between two."""
-CHECKPOINT_S: Final = 60.0
-"""`audit_checkpoint_s` (PROTOCOL.md §12): at most so long is a record without a signature."""
+CHECKPOINT_ROWS: Final = LIMITS["audit_checkpoint_rows"]
+CHECKPOINT_S: Final = LIMITS["audit_checkpoint_s"]
 
 
 class CheckpointRefusedError(ValueError):

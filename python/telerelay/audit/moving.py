@@ -17,13 +17,11 @@ from telerelay.audit.spool_files import Line, left_files, parse, read_left, read
 from telerelay.store.engine import Store
 from telerelay.store.tables import AuditRecord, OpenAttempt
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
-GATHER_S: Final = 0.25
-"""Pause between two transactions: SQL is for those who search later, so it need not be told of each group."""
-RETRY_S: Final = 5.0
-"""Pause after a transaction that failed."""
-REACH_S: Final = 10.0
-"""How long whoever asks for records waits for the newest: longer, and the database is not well."""
+GATHER_S: Final = LIMITS["audit_gather_ms"] / 1_000
+RETRY_S: Final = LIMITS["audit_move_retry_s"]
+REACH_S: Final = LIMITS["audit_reach_s"]
 
 
 class Mover:

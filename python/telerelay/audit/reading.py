@@ -9,9 +9,9 @@ from sqlalchemy import ColumnElement, func, or_, select
 from telerelay.audit.records import CHECKPOINT
 from telerelay.store.engine import Store
 from telerelay.store.tables import AuditRecord
+from telerelay_endpoint.limits import LIMITS
 
-PAGE_ROWS: Final = 500
-"""Rows of one query: some milliseconds, then the event loop sees to everything else."""
+PAGE_ROWS: Final = LIMITS["audit_page_rows"]
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,14 +12,12 @@ from typing import Any, Final
 
 from telerelay.audit.chain import Head
 from telerelay_endpoint.escaping import escape
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import to_base64url
 
-RECORD_MAXIMUM: Final = 4_096
-"""Bytes of a record with its line feed (PROTOCOL.md §14)."""
-_TEXT_MAXIMUM: Final = 72
-"""Characters of an address or program; each may need 12 bytes once escaped."""
-REASON_MAXIMUM: Final = 200
-"""Characters of an operator's reason, and of who asked for an export and on what ground."""
+RECORD_MAXIMUM: Final = LIMITS["audit_record_bytes"]
+_TEXT_MAXIMUM: Final = LIMITS["audit_text"]
+REASON_MAXIMUM: Final = LIMITS["audit_reason"]
 
 CHECKPOINT: Final = "CHECKPOINT"
 """The kind of a record that holds a signature over those before it."""

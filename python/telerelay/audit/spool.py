@@ -24,19 +24,14 @@ from telerelay.audit.checkpoints import CHECKPOINT_ROWS, CHECKPOINT_S, Notary
 from telerelay.audit.records import RECORD_MAXIMUM, Record, checkpoint
 from telerelay.audit.spool_files import SpoolFile, file_name
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
-GROUP_S: Final = 0.020
-"""`audit_group_ms` (PROTOCOL.md §12): the least time between two syncs, so the most that a record waits."""
-GROUP_ROWS: Final = 100
-"""`audit_group_rows` (PROTOCOL.md §12)."""
-FILE_BYTES: Final = 67_108_864
-"""`audit_file_bytes` (PROTOCOL.md §12)."""
-BACKLOG_BYTES: Final = 16 * FILE_BYTES
-"""Durable records that are not in SQL yet: a million attempts, days of a database that is away."""
-WAITING_MAXIMUM: Final = 10_000
-"""Records in memory: 40 MiB at their largest, more than arrive in the five seconds of `recorded_s`."""
-RETRY_S: Final = 1.0
-"""Pause between two tries while the disk refuses."""
+GROUP_S: Final = LIMITS["audit_group_ms"] / 1_000
+GROUP_ROWS: Final = LIMITS["audit_group_rows"]
+FILE_BYTES: Final = LIMITS["audit_file_bytes"]
+BACKLOG_BYTES: Final = LIMITS["audit_backlog_files"] * FILE_BYTES
+WAITING_MAXIMUM: Final = LIMITS["audit_waiting"]
+RETRY_S: Final = LIMITS["audit_disk_retry_s"]
 _SALT_SIZE: Final = 16
 
 Told = Callable[[str | None], None]

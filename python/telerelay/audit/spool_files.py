@@ -9,10 +9,10 @@ from typing import Any, Final
 
 from telerelay.audit.chain import LINK_SIZE
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
 _SUFFIX: Final = ".jsonl"
-_BLOCK: Final = 262_144
-"""Bytes read at once: some hundred records, one transaction."""
+_BLOCK: Final = LIMITS["audit_block"]
 
 
 @dataclass(frozen=True, slots=True)

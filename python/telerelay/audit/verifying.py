@@ -19,10 +19,10 @@ from telerelay.audit.records import CHECKPOINT, EXPORT
 from telerelay.audit.spool import GROUP_ROWS
 from telerelay.audit.spool_files import Line, parse
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import from_base64url
 
-BREAKS_MAXIMUM: Final = 1_000
-"""Breaks that are listed: whoever has more has no audit any more."""
+BREAKS_MAXIMUM: Final = LIMITS["audit_breaks"]
 
 
 class BreakKind(StrEnum):

@@ -3,6 +3,7 @@
 import secrets
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
+from typing import Final
 
 from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric import ec
@@ -11,15 +12,12 @@ from cryptography.x509.oid import ExtendedKeyUsageOID, NameOID, ObjectIdentifier
 
 from telerelay_endpoint.certificates import NODE_URI, ROLE_URI, RoleKey, computer_uri, public_key
 from telerelay_endpoint.keys import key_id
+from telerelay_endpoint.limits import LIMITS
 
-CA_LIFE = timedelta(days=7305)
-"""Roots and the cluster CA: 20 years, leap days included."""
-ROLE_LIFE = timedelta(days=1826)
-"""Role keys: 5 years."""
-LEAF_LIFE = timedelta(days=730)
-"""Agents, clients, nodes: 2 years."""
-BACKDATED = timedelta(hours=1)
-"""A PC whose clock lags a little can use its certificate at once."""
+CA_LIFE: Final = timedelta(days=LIMITS["ca_d"])
+ROLE_LIFE: Final = timedelta(days=LIMITS["role_d"])
+LEAF_LIFE: Final = timedelta(days=LIMITS["leaf_d"])
+BACKDATED: Final = timedelta(seconds=LIMITS["backdated_s"])
 _SERIAL_BITS = 128
 
 

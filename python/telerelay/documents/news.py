@@ -9,9 +9,9 @@ from sqlalchemy.ext.asyncio import AsyncSession
 
 from telerelay.store.tables import ComputerDocument, Device, NodeList, RevocationList, Stamp
 from telerelay_endpoint.documents import Kind
+from telerelay_endpoint.limits import LIMITS
 
-CARRIED_MAXIMUM: Final = 1_984
-"""Bytes of a document that NEWS can carry; a longer one is fetched."""
+CARRIED_MAXIMUM: Final = LIMITS["news_bytes"]
 
 Agent: TypeAlias = tuple[bytes, bytes, bytes]
 """Organisation, computer ID, device."""

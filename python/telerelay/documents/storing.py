@@ -21,13 +21,13 @@ from telerelay_endpoint.documents import (
     verify_stamp,
 )
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import ComputerDocument, RevocationList, Stamp
 from telerelay_endpoint.strict_cbor import FormRefusedError
 
 POSTERS: Final = {Kind.COMPUTER: Role.ADMIN, Kind.REVOCATIONS: Role.ADMIN, Kind.STAMP: Role.KEEPER}
 """Whose certificate may bring which kind. Its signature is another matter, and the one that counts."""
-NUMBER_MAXIMUM: Final = 2**63 - 1
-"""What every SQL engine can keep; CBOR's numbers go further."""
+NUMBER_MAXIMUM: Final = LIMITS["document_number"]
 
 
 @dataclass(frozen=True)

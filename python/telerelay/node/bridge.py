@@ -31,16 +31,15 @@ from telerelay.routing.decide import Deny, Here, Request, route
 from telerelay.store.snapshot import Snapshot, Snapshots
 from telerelay_core import parse_computer_id
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
-BATCH: Final = 256
-"""Events taken at once: some milliseconds, then the loop sees to everything else."""
-TICKET_MEMORY_S: Final = 15.0
+BATCH: Final = LIMITS["event_batch"]
+TICKET_MEMORY_S: Final = LIMITS["ticket_memory_s"]
 """How long a ticket that was answered *here* is remembered: `route_s` and `accept_s` with a margin.
 
 Only in that time can its end, told before our answer arrived, say that it was never routed.
 """
-RETRY_S: Final = 5
-"""What a client is told where the database does not answer."""
+RETRY_S: Final = LIMITS["event_retry_s"]
 
 
 class Bridge:

@@ -26,11 +26,11 @@ from telerelay_endpoint import cose, files
 from telerelay_endpoint.certificates import NODE_URI, CertificateRefusedError, format_chain, parse_chain
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.keys import create_key_file, load_key_file, write_key_file
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import ClusterLine
 from telerelay_endpoint.payloads import ADDRESSES_MAXIMUM, ListedNode, NodeAddress, NodeList
 
-RENEW_S: Final = 90 * 86_400
-"""A node certificate with less life left is made anew at the next start."""
+RENEW_S: Final = LIMITS["node_certificate_renew_d"] * 86_400
 PROGRAM: Final = f"telerelay/{__version__}"
 
 

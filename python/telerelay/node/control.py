@@ -10,12 +10,11 @@ import httpx
 
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.json_fields import Fields, each
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import to_base64url
 
-TIMEOUT_S: Final = 30
-"""A change waits for a record that is durable; a disk that needs longer is broken."""
-PREFIX_MINIMUM: Final = 6
-"""Hex digits that name an organisation: fewer would fit two of some thousand by chance."""
+TIMEOUT_S: Final = LIMITS["control_s"]
+PREFIX_MINIMUM: Final = LIMITS["prefix_digits"]
 
 
 @dataclass(frozen=True)

@@ -23,9 +23,9 @@ from telerelay_endpoint.certificates import (
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import InviteKind, InviteTerms
 from telerelay_endpoint.keys import key_id
+from telerelay_endpoint.limits import LIMITS
 
-INVITES_MAXIMUM: Final = 10_000
-"""Open invites of one organisation: a whole municipality invited at once, twice."""
+INVITES_MAXIMUM: Final = LIMITS["api_invites"]
 _CHAIN_LENGTH: Final = 3
 
 

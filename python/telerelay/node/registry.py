@@ -16,13 +16,11 @@ from telerelay.node.core import NEWS_NAMES, DataPlane
 from telerelay.store.engine import Store
 from telerelay.store.tables import Device
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
-NEWCOMERS: Final = 256
-"""Agents told in one look-up; its parameters stay far below what SQL engines take."""
-SEEN_S: Final = 5.0
-"""How long sightings are gathered: 'last seen' is read by people."""
-RETRY_S: Final = 2.0
-"""Pause after the database refused."""
+NEWCOMERS: Final = LIMITS["newcomers"]
+SEEN_S: Final = LIMITS["last_seen_s"]
+RETRY_S: Final = LIMITS["registry_retry_s"]
 
 
 class Registry:

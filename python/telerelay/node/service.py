@@ -34,9 +34,9 @@ from telerelay.presence.memory import PresenceInMemory
 from telerelay.store.engine import Store
 from telerelay.store.snapshot import Snapshots
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
-CLOSE_S: Final = 10.0
-"""Seconds beyond `stop_grace_s`: cut sessions report their end (`session_end_s`), requests finish."""
+CLOSE_S: Final = LIMITS["close_s"]
 
 KINDS: Final[Mapping[type, EventKind]] = {
     core.AgentReady: EventKind.AGENT_READY,

@@ -4,10 +4,10 @@ import asyncio
 from collections.abc import Awaitable, Callable, Hashable
 from typing import Final, TypeVar
 
-WAIT_MAXIMUM_S: Final = 25
-"""PROTOCOL.md §11: below the 30 s after which proxies and firewalls give an idle request up."""
-WAITERS: Final = 8
-"""Requests that wait for one subject: a keeper has two; breaking off and asking again must not pile up."""
+from telerelay_endpoint.limits import LIMITS
+
+WAIT_MAXIMUM_S: Final = LIMITS["api_wait_s"]
+WAITERS: Final = LIMITS["api_waiters"]
 
 _T = TypeVar("_T")
 

@@ -5,6 +5,7 @@ import threading
 from collections.abc import Callable
 from concurrent.futures import FIRST_COMPLETED, ThreadPoolExecutor, wait
 from types import FrameType
+from typing import Final
 
 import structlog
 import tenacity
@@ -16,11 +17,10 @@ from telerelay.org.folder import KeeperFolder
 from telerelay.org.stamping import RENEW_S, Freshness, newest_revocations, stamp_computer
 from telerelay_endpoint.documents import Clock
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
-_PAUSE_S = 30
-"""Longest pause between two tries while no node answers: afterwards a grant waits for its stamp."""
-_REPEAT_PAUSE_S = 1
-"""After a turn that only repeated old answers: a node that keeps asking for them must not keep us busy."""
+_PAUSE_S: Final = LIMITS["keeper_pause_s"]
+_REPEAT_PAUSE_S: Final = LIMITS["keeper_repeat_s"]
 
 
 _OF_ONE_ITEM = frozenset({"DOCUMENT", "ID_TAKEN", "INVITE", "POLICY_STALE", "REQUEST"})

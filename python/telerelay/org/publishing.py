@@ -1,6 +1,7 @@
 """Publishing what an administrator signs, and seeing whether the keeper's stamp came after it."""
 
 from collections.abc import Callable, Iterable
+from typing import Final
 
 import tenacity
 from cryptography import x509
@@ -18,11 +19,11 @@ from telerelay_endpoint.documents import (
 )
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.held_documents import HeldDocuments
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import ComputerDocument, Grant, RevocationList, Rules, Stamp
 
-STAMP_WAIT_S = 60
-"""How long `grant` and `revoke` wait for a stamp: a keeper that runs needs a second."""
-_LOOK_S = 1
+STAMP_WAIT_S: Final = LIMITS["stamp_wait_s"]
+_LOOK_S: Final = LIMITS["stamp_look_s"]
 FIRST_RULES = Rules(services=("rfb",), sessions=8, resume_limit=0, idle_timeout=0, view_only=False)
 """Of a computer's first document. No resume, since endpoints cannot resume yet; no limit when idle."""
 

@@ -2,15 +2,16 @@
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from typing import Final
 
 from telerelay.org.api import Device
 from telerelay.org.journal import Entry
 from telerelay_core import CoreError, format_computer_id, parse_computer_id
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import InviteKind
+from telerelay_endpoint.limits import LIMITS
 
-PREFIX_MINIMUM = 6
-"""Hex digits of a device ID: fewer would fit several by chance among some thousand devices."""
+PREFIX_MINIMUM: Final = LIMITS["prefix_digits"]
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,7 @@
 """Freshness stamps: what the keeper says of each computer, and never of anything older than it has seen."""
 
 from dataclasses import dataclass
+from typing import Final
 
 from cryptography import x509
 
@@ -15,10 +16,10 @@ from telerelay_endpoint.documents import (
 )
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.held_documents import HeldDocuments
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import ComputerDocument, RevocationList, Stamp
 
-RENEW_S = 86_400
-"""A stamp is renewed every day: of its 14 days, 13 are left to notice that the keeper is gone."""
+RENEW_S: Final = LIMITS["stamp_renew_d"] * 86_400
 
 
 @dataclass(frozen=True)

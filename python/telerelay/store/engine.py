@@ -4,7 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import structlog
 from alembic import command
@@ -15,9 +15,9 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
-BUSY_TIMEOUT_MS = 5_000
-"""How long a transaction waits for another process, say a backup; as long as `route_s` (PROTOCOL.md §12)."""
+BUSY_TIMEOUT_MS: Final = LIMITS["database_busy_ms"]
 
 _WRITES = "telerelay_writes"
 

@@ -4,7 +4,7 @@ import asyncio
 from collections import OrderedDict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TypeAlias
+from typing import Final, TypeAlias
 
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
@@ -18,9 +18,9 @@ from telerelay.store.tables import (
     RevokedDevice,
     Stamp,
 )
+from telerelay_endpoint.limits import LIMITS
 
-ORGANISATIONS = 2_048
-"""Snapshots kept: more than there are municipalities, so the morning peak reads each of them once."""
+ORGANISATIONS: Final = LIMITS["snapshots"]
 
 
 Times: TypeAlias = tuple[int | None, int | None]

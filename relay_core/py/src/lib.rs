@@ -41,8 +41,9 @@ mod _core {
 
     #[pymodule_init]
     fn init(module: &Bound<'_, PyModule>) -> PyResult<()> {
-        // Carried here, so that whatever Python package shows an error reads the file that the enum was checked against.
+        // Carried here, so that every Python package reads the files that the enum and the constants were checked against.
         module.add("ERRORS_TOML", include_str!("../../spec/errors.toml"))?;
+        module.add("LIMITS_TOML", include_str!("../../spec/limits.toml"))?;
         module.add("__version__", env!("CARGO_PKG_VERSION"))
     }
 }

@@ -13,13 +13,13 @@ from telerelay.audit.reading import Wanted
 from telerelay.audit.records import REASON_MAXIMUM
 from telerelay.node.api.fields import Body, Code, Computer, Hash
 from telerelay_core import format_computer_id
+from telerelay_endpoint.limits import LIMITS
 
 router = APIRouter(tags=["audit"])
 
 LINES: Final = "application/jsonl"
-SEARCH_MAXIMUM: Final = 10_000
-"""Records of one answer: some megabytes."""
-_BLOCK_BYTES: Final = 65_536
+SEARCH_MAXIMUM: Final = LIMITS["api_records"]
+_BLOCK_BYTES: Final = LIMITS["api_block"]
 
 Moment = Annotated[int, Field(ge=0, le=253_402_300_799_999)]
 """Unix milliseconds, up to the year 9999: RFC 3339 knows no later one."""

@@ -13,6 +13,7 @@ from starlette.exceptions import HTTPException
 
 from telerelay.node.api.fields import Body, Number
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
 _STATUS: Final[Mapping[str, HTTPStatus]] = {
     "REQUEST": HTTPStatus.BAD_REQUEST,
@@ -29,7 +30,7 @@ _STATUS: Final[Mapping[str, HTTPStatus]] = {
     "TRY_LATER": HTTPStatus.SERVICE_UNAVAILABLE,
     "INTERNAL": HTTPStatus.INTERNAL_SERVER_ERROR,
 }
-_RETRY_S: Final[Mapping[str, int | None]] = {"never": None, "now": 0, "after": 5}
+_RETRY_S: Final[Mapping[str, int | None]] = {"never": None, "now": 0, "after": LIMITS["api_retry_s"]}
 """Seconds; what a caller is told where the error itself names none."""
 
 

@@ -13,13 +13,12 @@ from pydantic import (
 )
 
 from telerelay_core import CoreError, format_computer_id, parse_computer_id
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import from_base64url, to_base64url
 from telerelay_endpoint.payloads import LABEL_MAXIMUM
 
-NUMBER_MAXIMUM: Final = 2**53 - 1
-"""The largest number that every JSON reader keeps exact (RFC 8259 §6)."""
-_CERTIFICATE_MAXIMUM: Final = 8_192
-"""Bytes of a certificate or request: ours have below a thousand."""
+NUMBER_MAXIMUM: Final = LIMITS["api_number"]
+_CERTIFICATE_MAXIMUM: Final = LIMITS["api_certificate_bytes"]
 
 
 def _binary(size: int | None = None) -> Any:

@@ -1,7 +1,7 @@
 """The operator's requests, on the node's Unix socket only: whoever can open it is the operator (§11)."""
 
 from http import HTTPStatus
-from typing import Annotated
+from typing import Annotated, Final
 
 from fastapi import APIRouter, Request, Response
 from pydantic import Field
@@ -13,12 +13,12 @@ from telerelay.node.api.fields import Body, Empty, Hash, Number
 from telerelay.node.standing import Standing
 from telerelay_endpoint.certificates import organisation_id
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
 router = APIRouter(tags=["operator"])
 
 PEM = "application/x-pem-file"
-_PEM_MAXIMUM = 16_384
-"""Bytes of a root in PEM: ours have below a thousand."""
+_PEM_MAXIMUM: Final = LIMITS["api_root_bytes"]
 
 
 class AdmittedRoot(Body):

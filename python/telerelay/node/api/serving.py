@@ -12,9 +12,9 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from telerelay.node.core import Identity
+from telerelay_endpoint.limits import LIMITS
 
-KEEP_ALIVE_S: Final = 30
-"""An idle connection holds one of 256 places; a keeper's next long poll comes at once."""
+KEEP_ALIVE_S: Final = LIMITS["api_keep_alive_s"]
 _PRIVATE_UMASK: Final = 0o177
 
 

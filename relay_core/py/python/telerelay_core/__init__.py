@@ -4,6 +4,7 @@ from typing import TypeAlias
 
 from telerelay_core._core import (
     ERRORS_TOML,
+    LIMITS_TOML,
     Agent,
     AgentGone,
     AgentOffline,
@@ -50,6 +51,7 @@ NodeEvent: TypeAlias = AgentReady | AgentGone | RouteAsked | AttemptEnded | ApiC
 
 __all__ = [
     "ERRORS_TOML",
+    "LIMITS_TOML",
     "Agent",
     "AgentEvent",
     "AgentGone",

@@ -14,6 +14,7 @@ from typing import Literal, TypeAlias, final
 
 __all__ = [
     "ERRORS_TOML",
+    "LIMITS_TOML",
     "Agent",
     "AgentGone",
     "AgentOffline",
@@ -50,6 +51,8 @@ __all__ = [
 __version__: str
 ERRORS_TOML: str
 """relay_core/spec/errors.toml, the catalogue of every code (PROTOCOL.md §13)."""
+LIMITS_TOML: str
+"""relay_core/spec/limits.toml, the table of every bound (docs/LIMITS.md)."""
 
 _RoleName: TypeAlias = Literal["agent", "client", "admin", "keeper"]
 _StageName: TypeAlias = Literal[

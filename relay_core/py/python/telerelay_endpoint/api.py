@@ -12,7 +12,7 @@ import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from types import TracebackType
-from typing import Any, Protocol, Self
+from typing import Any, Final, Protocol, Self
 
 import httpcore
 import httpx
@@ -24,15 +24,12 @@ from telerelay_core import CoreError
 from telerelay_endpoint.documents import Kind
 from telerelay_endpoint.errors import InfrastructureError, TelerelayError
 from telerelay_endpoint.json_fields import Fields, each
+from telerelay_endpoint.limits import LIMITS
 
-LONG_POLL_S = 25
-"""How long a node holds a request that asks to wait."""
-_ANSWER_S = 20
-"""No request makes a node think for long; a network that stalls longer is as good as gone."""
-_ANSWER_MAXIMUM = 16 * 1_048_576
-"""Bytes of an answer: lists of some ten thousand devices; a hostile node must not fill the memory."""
-_TRIES = 3
-"""A connection that was kept may have been closed since, and every request here may be repeated."""
+LONG_POLL_S: Final = LIMITS["api_wait_s"]
+_ANSWER_S: Final = LIMITS["api_request_s"]
+_ANSWER_MAXIMUM: Final = LIMITS["api_answer_bytes"]
+_TRIES: Final = LIMITS["api_tries"]
 
 
 class Opener(Protocol):

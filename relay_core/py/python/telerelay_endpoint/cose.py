@@ -1,7 +1,7 @@
 """COSE_Sign1 with one certificate inside: a document's form, steps 1 and 3 of its check (PROTOCOL.md §9)."""
 
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 import cbor2
 from cryptography import x509
@@ -10,6 +10,7 @@ from cwt import COSE, COSEKey
 from cwt.exceptions import VerifyError
 
 from telerelay_endpoint.certificates import CertificateRefusedError, parse_certificate, public_key
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.strict_cbor import FormRefusedError, byte_string, decode, encode
 
 SIGN1_TAG = 18  # RFC 9052 §4.2
@@ -18,8 +19,7 @@ TYPE = 16  # RFC 9596
 CHAIN = 33  # RFC 9360: x5chain
 ORGANISATION = -70001  # private use, PROTOCOL.md §9
 ES256 = -7  # RFC 9053 §2.1
-MAXIMUM = 1_048_576
-"""Bytes of a document: 4,096 grants with their labels are well below; a node keeps thousands."""
+MAXIMUM: Final = LIMITS["document_bytes"]
 _SIGNATURE_SIZE = 64
 _KEY_ID_SIZE = 32
 

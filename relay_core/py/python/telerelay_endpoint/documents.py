@@ -4,7 +4,7 @@ import time
 from collections.abc import Callable, Collection
 from dataclasses import dataclass
 from enum import StrEnum
-from typing import Generic, NoReturn, TypeVar
+from typing import Final, Generic, NoReturn, TypeVar
 
 from cryptography import x509
 
@@ -20,17 +20,14 @@ from telerelay_endpoint.certificates import (
     verify_root,
 )
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import ComputerDocument, NodeList, RevocationList, Stamp
 from telerelay_endpoint.strict_cbor import FormRefusedError
 
-CLOCK_LEEWAY_S = 300
-"""How far in the future an issue time may lie: two clocks that are set by hand differ by minutes."""
-COMPUTER_LIFE_S = 180 * 86_400
-"""Life of a computer document."""
-STAMP_LIFE_S = 14 * 86_400
-"""Life of a stamp: so long can a relay withhold a change, so long may a keeper be away (holidays)."""
-STAMP_ALARM_S = 7 * 86_400
-"""A stamp of this age is an alarm: half its life is left to repair the keeper."""
+CLOCK_LEEWAY_S: Final = LIMITS["clock_leeway_s"]
+COMPUTER_LIFE_S: Final = LIMITS["computer_document_d"] * 86_400
+STAMP_LIFE_S: Final = LIMITS["stamp_d"] * 86_400
+STAMP_ALARM_S: Final = LIMITS["stamp_alarm_d"] * 86_400
 
 
 class Kind(StrEnum):

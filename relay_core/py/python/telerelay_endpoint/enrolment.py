@@ -4,7 +4,7 @@ import json
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Self
+from typing import Any, Final, Self
 
 import tenacity
 from cryptography import x509
@@ -29,14 +29,14 @@ from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import admission_key, request_mac
 from telerelay_endpoint.json_fields import Fields
 from telerelay_endpoint.keys import create_key_file, key_id, load_key_file
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import ClusterLine, Invite, from_base64url, parse_invite, to_base64url
 from telerelay_endpoint.strict_cbor import FormRefusedError
 from telerelay_endpoint.terms import Terms
 
 PENDING_FILE = "enrolment.json"
 _CHAIN_LENGTH = 3
-_PAUSE_S = 5
-"""Longest pause between two tries while no node answers; a person waits in front of it."""
+_PAUSE_S: Final = LIMITS["enrol_pause_s"]
 
 
 @dataclass(frozen=True)

@@ -4,10 +4,11 @@ import base64
 import binascii
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Final
 
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import INVITE_ID_SIZE, InviteKind, InviteTerms
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import (
     COMPUTER_SIZE,
     LABEL_MAXIMUM,
@@ -29,9 +30,8 @@ from telerelay_endpoint.strict_cbor import (
 
 CLUSTER_PREFIX = "telerelay-cluster:"
 INVITE_PREFIX = "telerelay-invite:"
-LINE_MAXIMUM = 16_384
-"""Characters: 8 nodes of 8 addresses at their longest fit with a margin."""
-_NODES = range(1, 9)
+LINE_MAXIMUM: Final = LIMITS["line"]
+_NODES: Final = range(1, LIMITS["line_nodes"] + 1)
 _PIN_SIZE = 32
 
 

@@ -15,11 +15,11 @@ import structlog
 
 import telerelay_core
 from telerelay_endpoint.escaping import escape
+from telerelay_endpoint.limits import LIMITS
 
 Level = Literal["debug", "info", "warning", "error"]
 
-TEXT_MAXIMUM: Final = 256
-"""`log_text` (PROTOCOL.md §12), in characters."""
+TEXT_MAXIMUM: Final = LIMITS["log_text"]
 _WORD: Final = re.compile(r"[A-Za-z0-9._:/+-]+")
 _SET_BY_US: Final = ("ts", "level", "event")
 

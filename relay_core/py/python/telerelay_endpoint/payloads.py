@@ -2,8 +2,9 @@
 
 import re
 from dataclasses import dataclass
-from typing import Any, Self
+from typing import Any, Final, Self
 
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.strict_cbor import (
     UINT16,
     UINT32,
@@ -19,14 +20,14 @@ from telerelay_endpoint.strict_cbor import (
     uint,
 )
 
-LABEL_MAXIMUM = 128  # bytes of UTF-8
-PROGRAM_MAXIMUM = 64
-GRANTS_MAXIMUM = 4096
-DEVICES_MAXIMUM = 65536
-NODES_MAXIMUM = 64
-ADDRESSES_MAXIMUM = 8
+LABEL_MAXIMUM: Final = LIMITS["label_bytes"]
+PROGRAM_MAXIMUM: Final = LIMITS["program_bytes"]
+GRANTS_MAXIMUM: Final = LIMITS["grants"]
+DEVICES_MAXIMUM: Final = LIMITS["revoked_devices"]
+NODES_MAXIMUM: Final = LIMITS["list_nodes"]
+ADDRESSES_MAXIMUM: Final = LIMITS["node_addresses"]
 ADDRESS_SIZE = range(3, 73)
-NODE_NAME_MAXIMUM = 63
+NODE_NAME_MAXIMUM: Final = LIMITS["node_name"]
 _NODE_NAME = re.compile("[a-z](?:[a-z0-9-]*[a-z0-9])?")
 SERVICES = ("rfb", "rdp")
 COMPUTER_SIZE = 10

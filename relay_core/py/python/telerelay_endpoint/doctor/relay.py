@@ -9,11 +9,11 @@ from telerelay_endpoint.api import NodeApi
 from telerelay_endpoint.credentials import open_dial
 from telerelay_endpoint.doctor.findings import Check, Finding
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import ClusterLine
 from telerelay_endpoint.payloads import NodeAddress
 
-CONNECT_S: Final = 5
-"""As long as an endpoint gives an address (`dial_address_s`)."""
+CONNECT_S: Final = LIMITS["dial_address_s"]
 OFF_SLIGHTLY_S: Final = 30
 OFF_TOO_FAR_S: Final = 300
 """Seconds: beyond, certificates and stamps are judged by a wrong time."""

@@ -1,0 +1,12 @@
+"""Every bound of the Python code: the numbers of limits.toml, which the core carries (docs/LIMITS.md)."""
+
+import tomllib
+from collections.abc import Mapping
+from typing import Final
+
+from telerelay_core import LIMITS_TOML
+
+LIMITS: Final[Mapping[str, int]] = {
+    name: limit["value"] for name, limit in tomllib.loads(LIMITS_TOML).items()
+}
+"""The value of each bound, in the unit that its name ends with; the reason stands in the table."""
