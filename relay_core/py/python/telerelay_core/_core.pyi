@@ -265,7 +265,7 @@ class Node:
         workers: int = 1,
         return_window_s: int = 5,
         banner: str | None = None,
-        trusted_networks: Sequence[str] = [],
+        trusted_networks: Sequence[str] = ...,
         handshakes_per_s: int | None = None,
     ) -> Node:
         """`chain`: node certificate and cluster CA, PEM. Raises CoreError(KEY_FILE, CERTIFICATE, USAGE).
