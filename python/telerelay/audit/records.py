@@ -234,6 +234,24 @@ def admit(*, organisation: bytes, action: str, reason: str) -> Record:
     )
 
 
+def cut(
+    *, organisation: bytes | None, device: bytes | None, attempt: str | None, by: str, reason: str
+) -> Record:
+    """The operator is about to end sessions: an attempt's, a device's, an organisation's, or everybody's."""
+    return Record(
+        "CUT",
+        {
+            "organisation": None if organisation is None else organisation.hex(),
+            "device": None if device is None else device.hex(),
+            "attempt": attempt,
+            "by": by[:REASON_MAXIMUM],
+            "reason": reason[:REASON_MAXIMUM],
+        },
+        organisation,
+        attempt,
+    )
+
+
 def checkpoint(signed: bytes) -> Record:
     """The node signed where its chain stood before this record."""
     return Record(CHECKPOINT, {"signed": to_base64url(signed)})

@@ -32,11 +32,13 @@ PROGRAM = Group(
         "doctor": "Check whether this machine is fit to run a node, and say what mends it.",
         "demo": "Show a real desktop through a relay, with everything on this machine.",
         "node": Group(
-            "The operator of a node: which organisations may use it.",
+            "The operator of a node: who may use it, what runs, how it ends.",
             {
                 "admit": "Let an organisation use this cluster.",
-                "list": "Show the admitted organisations.",
+                "list": "Show the node and the admitted organisations.",
                 "suspend": "Stop an organisation's use of this cluster at once.",
+                "drain": "Take nothing new and wait until the last session has ended.",
+                "cut": "End the sessions of an attempt, a device or an organisation.",
             },
         ),
         "audit": Group(

@@ -1,5 +1,7 @@
 """What the operator's commands have in common: which settings, and so which data folder and socket."""
 
+import getpass
+import os
 from pathlib import Path
 from typing import Annotated
 
@@ -29,6 +31,20 @@ DataOption = Annotated[
         show_default=str(places.data_folder(PROGRAM.name)),
     ),
 ]
+ByOption = Annotated[
+    str | None,
+    typer.Option(
+        "--by",
+        metavar="NAME",
+        help="Who ends it; it stands in the audit records.",
+        show_default="your login name",
+    ),
+]
+
+
+def operator(named: str | None) -> str:
+    """Who acts: as named, else whoever logged in here, behind sudo too."""
+    return named or os.environ.get("SUDO_USER") or getpass.getuser()
 
 
 def data_folder(config: Path | None, data: Path | None) -> DataFolder:

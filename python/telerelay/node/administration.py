@@ -11,6 +11,8 @@ from telerelay.documents.storing import Stored, store_document
 from telerelay.node import enrolling
 from telerelay.node.admitting import Admitting
 from telerelay.node.core import NEWS_NAMES, DataPlane
+from telerelay.node.cutting import Cutting
+from telerelay.node.draining import Draining
 from telerelay.node.waiting import Waiting
 from telerelay.presence.contract import Presence
 from telerelay.store.engine import Store
@@ -30,6 +32,8 @@ class Administration:
     presence: Presence
     data_plane: DataPlane
     admitting: Admitting
+    draining: Draining
+    cutting: Cutting
     waiting: Waiting = field(default_factory=Waiting)
 
     def now(self) -> int:

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from telerelay.node.draining import Progress, State
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.json_fields import Fields, each
 from telerelay_endpoint.limits import LIMITS
@@ -26,6 +27,19 @@ class Organisation:
     admitted: int
     suspended: int | None
     devices: int
+
+
+@dataclass(frozen=True)
+class NodeState:
+    """A node as it stands; the load is its machine's, of the last minute."""
+
+    name: str
+    state: State
+    sessions: int
+    attempts: int
+    ready_agents: int
+    load_percent: int
+    drain: Progress | None
 
 
 class NodeControl:
@@ -85,6 +99,28 @@ class NodeControl:
         path = f"/v1/node/organisations/{to_base64url(organisation)}/suspend"
         self._ask("POST", path, json={"reason": reason})
 
+    def state(self) -> NodeState:
+        """What the node does and carries."""
+        return _state(self._ask("GET", "/v1/node/state"))
+
+    def drain(self) -> NodeState:
+        """Take nothing new, until it is taken back."""
+        return _state(self._ask("POST", "/v1/node/drain"))
+
+    def cancel_drain(self) -> NodeState:
+        """Take everybody again."""
+        return _state(self._ask("DELETE", "/v1/node/drain"))
+
+    def force_drain(self, by: str, reason: str) -> int:
+        """Take nothing new and end what runs; how many sessions and requests there were."""
+        said = {"by": by, "reason": reason}
+        return Fields(self._ask("POST", "/v1/node/drain/force", json=said)).number("ended")
+
+    def cut(self, target: Mapping[str, str], by: str, reason: str) -> int:
+        """End sessions; how many there were. `target`: one field of `node.api.running.Cut`."""
+        said = {**target, "by": by, "reason": reason}
+        return Fields(self._ask("POST", "/v1/node/cut", json=said)).number("ended")
+
     def statistics(self) -> dict[str, int]:
         """The node's counters and gauges."""
         counted: dict[str, int] = self._ask("GET", "/v1/node")["statistics"]
@@ -128,6 +164,26 @@ class NodeControl:
 
     def _unreachable(self, error: Exception) -> TelerelayError:
         return TelerelayError("UNREACHABLE", f"no node answers at {self._control}: {error}")
+
+
+def _state(answer: Any) -> NodeState:
+    state = Fields(answer)
+    return NodeState(
+        state.text("name"),
+        State(state.text("state")),
+        state.number("sessions"),
+        state.number("attempts"),
+        state.number("ready_agents"),
+        state.number("load_percent"),
+        _progress(answer["drain"]) if "drain" in answer else None,
+    )
+
+
+def _progress(answer: Any) -> Progress:
+    drain = Fields(answer)
+    return Progress(
+        drain.number("since"), drain.number("sessions"), drain.number("ended"), drain.number("cut")
+    )
 
 
 def _failure(answer: Any) -> TelerelayError:

@@ -26,7 +26,9 @@ from telerelay.node.api.serving import Connections
 from telerelay.node.bridge import BATCH, Bridge
 from telerelay.node.cluster import PROGRAM, Cluster, node_address, open_cluster, publish_node_list
 from telerelay.node.core import ApiConnection, EventKind
+from telerelay.node.cutting import Cutting
 from telerelay.node.data_folder import DataFolder
+from telerelay.node.draining import Draining
 from telerelay.node.registry import Registry
 from telerelay.node.settings import Settings
 from telerelay.node.standing import Standing
@@ -110,6 +112,7 @@ class _Running:
 
     async def stop(self, grace_s: float) -> None:
         """Take nothing new, let sessions go on for `grace_s`, then end them."""
+        self.administration.draining.stopping()
         self.administration.waiting.stop()
         self.core.stop(grace_s)
         try:
@@ -148,7 +151,9 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         stack.push_async_callback(registry.flush)
         snapshots, presence = Snapshots(store), PresenceInMemory()
         admitting = Admitting(store, spool, snapshots, node)
-        administration = Administration(store, spool, snapshots, presence, node, admitting)
+        draining = Draining(node)
+        cutting = Cutting(store, spool, node, draining)
+        administration = Administration(store, spool, snapshots, presence, node, admitting, draining, cutting)
         # The door opens with everybody's names on the list.
         await admitting.apply()
         listening = node.start()

@@ -6,7 +6,7 @@ from starlette.types import ASGIApp
 from telerelay import __version__
 from telerelay.audit.auditing import Auditor
 from telerelay.node.administration import Administration
-from telerelay.node.api import audit, documents, enrol, operator, org_documents, organisation
+from telerelay.node.api import audit, documents, enrol, operator, org_documents, organisation, running
 from telerelay.node.api.failures import FAILURES, register
 from telerelay.node.standing import Standing
 
@@ -26,6 +26,8 @@ def create_app(administration: Administration, standing: Standing, auditor: Audi
     app.state.auditor = auditor
     register(app)
     routers = [enrol.router, documents.router, organisation.router, org_documents.router]
-    for router in [*routers, operator.router, audit.router] if auditor is not None else routers:
+    for router in (
+        [*routers, operator.router, running.router, audit.router] if auditor is not None else routers
+    ):
         app.include_router(router)
     return app

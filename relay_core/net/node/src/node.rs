@@ -15,7 +15,7 @@ use telerelay_outer::node::{
 };
 use telerelay_wire::Code;
 use telerelay_wire::bounded::{List, Text};
-use telerelay_wire::ids::{DeviceId, NodeName, OrganisationId};
+use telerelay_wire::ids::{AttemptId, DeviceId, NodeName, OrganisationId};
 use telerelay_wire::limits::HANDSHAKES_PER_WORKER;
 use telerelay_wire::outer::{Goaway, News};
 
@@ -229,6 +229,23 @@ impl Node {
     pub fn cut(&self, scope: Scope, code: Code) -> usize {
         self.control
             .with(|machine, now| machine.cut(scope, code, now))
+    }
+
+    /// Ends the attempts of this name. How many there were.
+    pub fn cut_named(&self, name: AttemptId, code: Code) -> usize {
+        self.control
+            .with(|machine, now| machine.cut_named(name, code, now))
+    }
+
+    /// Takes nothing new, until [`resume`](Self::resume). Sessions go on for as long as they want.
+    pub fn drain(&self) {
+        let goaway = self.goaway();
+        self.control.with(|machine, _| machine.drain(&goaway));
+    }
+
+    /// Takes everybody again, unless it is stopping.
+    pub fn resume(&self) {
+        self.control.with(|machine, _| machine.resume());
     }
 
     /// Takes nothing new, lets sessions go on for `grace`, then cuts them (`DRAINED`) and closes. [`Event::Stopped`] follows.

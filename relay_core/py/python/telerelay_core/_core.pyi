@@ -302,8 +302,17 @@ class Node:
     ) -> None:
         """Send NEWS on the device's ready connection; without one nothing is sent."""
 
-    def cut(self, organisation: bytes, device: bytes | None, code: str) -> int:
-        """End every path of the device (agent or client), or of the organisation. How many were found."""
+    def cut(self, organisation: bytes | None, device: bytes | None, code: str) -> int:
+        """End every attempt of the device (agent or client), of the organisation, or of everybody. How many there were."""
+
+    def cut_attempt(self, attempt: str, code: str) -> int:
+        """End the attempts of this name (as shown, §2.2). How many there were. Raises CoreError(USAGE)."""
+
+    def drain(self) -> None:
+        """Take nothing new, until `resume` (§5.9); sessions go on for as long as they want."""
+
+    def resume(self) -> None:
+        """Take everybody again, unless `stop` was called."""
 
     def stop(self, grace_s: float) -> None:
         """Take nothing new, let sessions go on for `grace_s`, cut them (`DRAINED`), close. `Stopped` follows."""

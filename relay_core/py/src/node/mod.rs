@@ -206,10 +206,33 @@ impl Node {
         Ok(())
     }
 
-    /// End every path of the device, or of the organisation. How many were found.
-    fn cut(&self, organisation: &[u8], device: Option<&[u8]>, code: &str) -> PyResult<usize> {
+    /// End every attempt of the device, of the organisation, or of everybody. How many there were.
+    fn cut(
+        &self,
+        organisation: Option<&[u8]>,
+        device: Option<&[u8]>,
+        code: &str,
+    ) -> PyResult<usize> {
         let code: Code = code.parse().map_err(usage)?;
-        Ok(self.node.cut(scope(organisation, device)?, code))
+        let scope = organisation.map_or(Ok(Scope::All), |organisation| scope(organisation, device));
+        Ok(self.node.cut(scope?, code))
+    }
+
+    /// End the attempts of this name. How many there were.
+    fn cut_attempt(&self, attempt: &str, code: &str) -> Result<usize, Failure> {
+        let attempt = attempt.parse().map_err(usage)?;
+        let code = code.parse().map_err(usage)?;
+        Ok(self.node.cut_named(attempt, code))
+    }
+
+    /// Take nothing new, until `resume`.
+    fn drain(&self) {
+        self.node.drain();
+    }
+
+    /// Take everybody again, unless it is stopping.
+    fn resume(&self) {
+        self.node.resume();
     }
 
     /// Take nothing new, let sessions go on for `grace_s`, cut them, close.

@@ -59,6 +59,35 @@ async fn a_stop_lets_sessions_go_on_and_cuts_them_when_the_grace_is_over() {
 }
 
 #[tokio::test]
+async fn a_drained_node_answers_and_takes_everybody_again_when_that_is_taken_back() {
+    let mut world = World::with(2, &[Side::Both]);
+    let (agent, client) = (
+        world.organisation.agent(COMPUTER),
+        world.organisation.client(),
+    );
+    let (mut at_agent, mut at_client, _) = world.path(&agent, &client).await;
+    let mut ready = world.ready(&agent).await;
+    world.node.drain();
+    let Got::Frame(Frame::Goaway(_)) = ready.got().await else {
+        panic!()
+    };
+    for _ in 0..2 {
+        let mut late = world.dial(&client).await;
+        late.hello(Role::Client).await;
+        assert_eq!(late.error().await.code, Code::TryLater);
+    }
+    at_agent.send_path(b"still here").await.unwrap();
+    assert_eq!(at_client.read_path(10).await, b"still here");
+    world.node.resume();
+    let (_, request) = world.asking(&client).await;
+    assert_eq!(world.node.cut_named(request.attempt, Code::Cut), 2);
+    let Got::Frame(Frame::Cut(cut)) = ready.got().await else {
+        panic!()
+    };
+    assert_eq!(cut.code, Code::Cut);
+}
+
+#[tokio::test]
 async fn a_node_without_sessions_stops_at_once() {
     let mut world = World::new();
     world.node.stop(Duration::from_hours(1));

@@ -1,11 +1,11 @@
-//! From the end of a path to the attempt's one terminal event; cutting and stopping (PROTOCOL.md §5.6).
+//! From the end of a path to the attempt's one terminal event; ending one by the node's word (PROTOCOL.md §5.6).
 use telerelay_wire::ids::{PathId, Stage};
-use telerelay_wire::outer::{Cut, Frame, Goaway, SessionEnd};
+use telerelay_wire::outer::{Cut, Frame, SessionEnd};
 use telerelay_wire::{Code, Moment, Reason, limits};
 
+use super::Node;
 use super::command::{AttemptTicket, Cause, Command, PathEnd, Terminal};
 use super::table::{Attempt, Phase, Timer};
-use super::{Node, Scope};
 use crate::leg::{How, LegKey, Traffic};
 
 impl Node {
@@ -146,36 +146,15 @@ impl Node {
         Some(attempt)
     }
 
-    /// Ends every attempt of these devices, agents or clients: `node cut`. How many there were.
-    pub fn cut(&mut self, scope: Scope, code: Code, now: Moment) -> usize {
-        let range = scope.range();
-        let hit: Vec<_> = self
-            .attempts
-            .iter()
-            .filter(|(_, attempt)| {
-                let client = super::DeviceKey {
-                    organisation: attempt.request.organisation,
-                    device: attempt.request.client,
-                };
-                range.contains(&client)
-                    || attempt.agent().is_some_and(|agent| range.contains(&agent))
-            })
-            .map(|(&ticket, _)| ticket)
-            .collect();
-        for &ticket in &hit {
-            self.cut_attempt(ticket, code, now);
-        }
-        hit.len()
-    }
-
-    /// Ends an attempt by the node's word. The agent of a path is told first, so that its CLOSE can cross.
-    pub(super) fn cut_attempt(&mut self, ticket: AttemptTicket, code: Code, now: Moment) {
+    /// Ends an attempt by the node's word, unless it is ending already: whether it was. The agent of a path is told first, so
+    /// that its CLOSE can cross.
+    pub(super) fn cut_attempt(&mut self, ticket: AttemptTicket, code: Code, now: Moment) -> bool {
         let Some(attempt) = self.attempts.get_mut(&ticket) else {
-            return;
+            return false;
         };
         let agent = attempt.agent();
         match &mut attempt.phase {
-            Phase::Ended { .. } | Phase::Path { ruled: Some(_), .. } => {}
+            Phase::Ended { .. } | Phase::Path { ruled: Some(_), .. } => return false,
             Phase::Path { ruled, .. } => {
                 *ruled = Some(code.into());
                 let ready = agent
@@ -196,6 +175,7 @@ impl Node {
             }
             _ => self.abort(ticket, code.into(), now),
         }
+        true
     }
 
     /// A leg of a path broke the rules.
@@ -221,32 +201,6 @@ impl Node {
             let legs: [LegKey; 2] = [*leg, *client];
             self.commands
                 .extend(legs.map(|leg| Command::Close(leg, How::Flushed)));
-        }
-    }
-
-    /// Takes nothing new: HELLO and CONNECT are answered `TRY_LATER`, agents get GOAWAY. What runs goes on until
-    /// `deadline` and is then cut (`DRAINED`). [`Command::Drained`] follows when no attempt is left.
-    pub fn stop(&mut self, deadline: Moment, goaway: &Goaway) {
-        if self.stopping {
-            return;
-        }
-        self.stopping = true;
-        self.deadlines.arm(&mut self.grace, deadline, Timer::Grace);
-        for leg in self.devices.values().filter_map(|presence| presence.ready) {
-            self.commands
-                .push_back(Command::Send(leg, Frame::Goaway(goaway.clone())));
-        }
-        self.tell_drained();
-    }
-
-    pub(super) fn grace_over(&mut self, now: Moment) {
-        self.cut(Scope::All, Code::Drained, now);
-    }
-
-    pub(super) fn tell_drained(&mut self) {
-        if self.grace.is_some() && self.attempts.is_empty() {
-            self.deadlines.disarm(&mut self.grace);
-            self.commands.push_back(Command::Drained);
         }
     }
 }

@@ -13,15 +13,18 @@ use crate::refusal::seconds;
 
 impl Node {
     pub(super) fn hello(&mut self, key: LegKey, hello: Hello, now: Moment) {
-        let Some(leg) = self.legs.get_mut(&key) else {
+        let Some(leg) = self.legs.get(&key) else {
             return;
         };
         let refused = refuses_hello(hello.version, hello.role, &leg.identity, leg.side)
             .or_else(|| self.snapshot.refuses(leg.device()))
-            .or_else(|| self.stopping.then_some(Code::TryLater));
+            .or_else(|| self.takes_nobody_new(leg.device(), hello.role));
         if let Some(code) = refused {
             return self.refuse_hello(key, code, now);
         }
+        let Some(leg) = self.legs.get_mut(&key) else {
+            return;
+        };
         leg.program = Some(hello.program);
         match hello.role {
             Role::Agent => {

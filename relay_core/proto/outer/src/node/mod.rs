@@ -1,13 +1,15 @@
 //! A relay node with all its legs, as one state machine (PROTOCOL.md §5.1–§5.3, §5.6, §5.8).
 //!
 //! `table` holds what there is; `hello` admits legs and keeps the table of ready connections; `pairing` leads an attempt
-//! from CONNECT to its path; `ending` leads it from there to its one terminal event.
+//! from CONNECT to its path; `ending` leads it from there to its one terminal event; `stopping` is the operator's word that
+//! nothing new is taken, or that something ends.
 mod admission;
 mod command;
 mod ending;
 mod hello;
 mod pairing;
 mod presence;
+mod stopping;
 mod table;
 
 use std::collections::{BTreeMap, VecDeque};
@@ -21,6 +23,7 @@ use telerelay_wire::{Code, Entropy, FrameError, Moment, limits};
 use crate::deadlines::{Deadlines, Due};
 use crate::leg::{How, LegKey};
 use crate::refusal::Refusal;
+use stopping::Intake;
 use table::{Attempt, DeviceKey, Leg, Presence, State, Timer};
 
 pub use admission::{Holder, Identity, Side, Snapshot, Standing};
@@ -102,8 +105,7 @@ pub struct Node {
     next_ticket: u64,
     deadlines: Deadlines<Timer>,
     commands: VecDeque<Command>,
-    /// Nothing new is taken.
-    stopping: bool,
+    intake: Intake,
     /// There until `Drained` is told.
     grace: Due<Timer>,
     #[cfg(feature = "mutants")]
@@ -125,7 +127,7 @@ impl Node {
             next_ticket: 0,
             deadlines: Deadlines::new(),
             commands: VecDeque::new(),
-            stopping: false,
+            intake: Intake::Open,
             grace: None,
             #[cfg(feature = "mutants")]
             mutant: Mutant::None,

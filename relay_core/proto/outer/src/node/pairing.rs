@@ -5,6 +5,7 @@ use telerelay_wire::{Code, Entropy, Moment, Reason, limits};
 
 use super::Node;
 use super::command::{AttemptTicket, Command, Decision, Join, RouteRequest};
+use super::stopping::Intake;
 use super::table::{Attempt, DeviceKey, Phase, State, Timer};
 use crate::leg::{How, LegKey};
 use crate::refusal::Refusal;
@@ -61,10 +62,10 @@ impl Node {
             .arm(&mut attempt.due, now + limits::ROUTE, Timer::Route(ticket));
         self.attempts.insert(ticket, attempt);
         self.paths.insert(path, ticket);
-        if self.stopping {
-            self.abort(ticket, Code::TryLater.into(), now);
-        } else {
+        if self.intake == Intake::Open {
             self.commands.push_back(Command::Ask(Box::new(request)));
+        } else {
+            self.abort(ticket, Code::TryLater.into(), now);
         }
     }
 

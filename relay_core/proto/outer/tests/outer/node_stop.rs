@@ -1,17 +1,20 @@
-//! Stopping: nothing new, what runs goes on for a while, then it is cut (PROTOCOL.md §5.1, §5.6).
-use telerelay_outer::node::{Cause, Side};
+//! Draining, stopping and cutting: nothing new, what runs goes on or is ended (PROTOCOL.md §5.6, §5.9).
+use telerelay_outer::node::{Cause, Scope, Side};
 use telerelay_wire::Code;
-use telerelay_wire::ids::Role;
+use telerelay_wire::ids::{AttemptId, Role};
 use telerelay_wire::outer::Goaway;
 
 use crate::bench::{Bench, accept, agent_of, client_of, connect, hello, secs, session_end};
 
-fn stop(bench: &mut Bench) -> Vec<String> {
-    let goaway = Goaway {
+fn goaway() -> Goaway {
+    Goaway {
         nodes: Vec::new().try_into().expect("fits"),
         spread: 30,
-    };
-    bench.node.stop(bench.now + secs(20), &goaway);
+    }
+}
+
+fn stop(bench: &mut Bench) -> Vec<String> {
+    bench.node.stop(bench.now + secs(20), &goaway());
     bench.out()
 }
 
@@ -89,4 +92,87 @@ fn the_last_session_that_ends_drains_the_node() {
     );
     bench.gone(ready);
     bench.assert_empties();
+}
+
+#[test]
+fn a_draining_node_answers_for_as_long_as_it_lives() {
+    let mut bench = Bench::new();
+    bench.agent(8);
+    let (_, _, path, ready) = bench.paired(7);
+    bench.node.drain(&goaway());
+    assert_eq!(bench.out(), ["4< GOAWAY", "1< GOAWAY"]);
+    for _ in 0..3 {
+        bench.wait(secs(60));
+        bench.frame(ready, crate::bench::ask());
+        let client = bench.leg(client_of(1, 50), Side::Both);
+        let refused = bench.frame(client, hello(Role::Client, 1, 1));
+        let key = client.0;
+        assert_eq!(
+            refused,
+            [format!("{key}< ERROR TRY_LATER 15"), format!("{key} close")]
+        );
+    }
+    // What runs is nobody's business but its own.
+    bench.path_ended_quietly(path, Cause::Leg);
+    assert_eq!(
+        bench.frame(ready, session_end(path, Code::Done)),
+        ["end 0 DONE session"]
+    );
+}
+
+#[test]
+fn an_agent_with_a_session_keeps_its_control_channel_while_nothing_new_is_taken() {
+    let mut bench = Bench::new();
+    let (_, _, _, ready) = bench.paired(7);
+    bench.node.drain(&goaway());
+    bench.out();
+    bench.gone(ready);
+    let stranger = bench.leg(agent_of(1, 9), Side::Both);
+    assert_eq!(
+        bench.frame(stranger, hello(Role::Agent, 9, 1)),
+        ["4< ERROR TRY_LATER 15", "4 close"]
+    );
+    let again = bench.leg(agent_of(1, 7), Side::Both);
+    assert_eq!(
+        bench.frame(again, hello(Role::Agent, 7, 3))[0],
+        "5< WELCOME"
+    );
+    assert_eq!(bench.node.cut(Scope::All, Code::Drained, bench.now), 1);
+    assert_eq!(bench.out(), ["5< CUT DRAINED"]);
+}
+
+#[test]
+fn a_drain_is_taken_back_and_a_stop_is_not() {
+    let mut bench = Bench::new();
+    bench.agent(7);
+    bench.node.drain(&goaway());
+    bench.node.resume();
+    bench.client(1);
+    assert!(bench.out().iter().any(|line| line.starts_with("ask 0")));
+    bench.node.drain(&goaway());
+    stop(&mut bench);
+    bench.node.resume();
+    let late = bench.leg(client_of(1, 50), Side::Both);
+    assert_eq!(
+        bench.frame(late, hello(Role::Client, 1, 1))[0],
+        "3< ERROR TRY_LATER 15"
+    );
+}
+
+#[test]
+fn one_attempt_is_cut_by_its_name_and_once() {
+    let mut bench = Bench::new();
+    let (_, _, path, ready) = bench.paired(7);
+    let beside = bench.client(2);
+    bench.out();
+    let name = AttemptId([0, 0, 0, 0, 1]);
+    assert_eq!(bench.node.cut_named(name, Code::Cut, bench.now), 1);
+    assert_eq!(bench.node.cut_named(name, Code::Cut, bench.now), 0);
+    assert_eq!(bench.out(), ["3< CUT CUT"]);
+    bench.path_ended_quietly(path, Cause::Leg);
+    assert_eq!(
+        bench.frame(ready, session_end(path, Code::Cut)),
+        ["end 0 CUT session"]
+    );
+    assert_eq!(bench.gone(beside), ["end 1 CLIENT_GONE route"]);
 }
