@@ -33,8 +33,8 @@ mod _core {
     use super::log::log_to_stderr;
     #[pymodule_export]
     use super::node::{
-        AgentGone, AgentReady, ApiConnection, AttemptEnded, Decision, Flagged, Identity, Node,
-        RouteAsked,
+        AgentGone, AgentReady, ApiConnection, AttemptEnded, Decision, Distribution, Flagged,
+        Identity, Node, RouteAsked,
     };
     #[pymodule_export]
     use super::text::{format_attempt_id, format_computer_id, parse_attempt_id, parse_computer_id};

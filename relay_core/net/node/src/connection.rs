@@ -2,6 +2,7 @@
 use std::io;
 use std::net::SocketAddr;
 use std::sync::Arc;
+use std::time::Instant;
 
 use telerelay_leg::accept::{Accepted, accept};
 use telerelay_leg::config::{Language, NodeConfigs};
@@ -107,6 +108,7 @@ async fn greet(
     visit: Visit,
 ) -> Option<(Accepted, Option<Visit>)> {
     let Visit { place, mut evicted } = visit;
+    let began = Instant::now();
     let handshaking = Counted::new(&control.counters, |counters| &counters.handshaking);
     let accepted = tokio::select! {
         biased;
@@ -117,6 +119,7 @@ async fn greet(
     match accepted {
         Ok(accepted) => {
             control.counters.handshakes.add(1);
+            control.timings.handshake(began.elapsed());
             // Whoever is known is no guest any more.
             let nobody = accepted.identity.is_none();
             Some((accepted, nobody.then_some(Visit { place, evicted })))

@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use telerelay_leg::trust::Organisations;
-use telerelay_outer::node::{Cause, Command, Greeting, Join, Node as Machine, PathEnd};
+use telerelay_outer::node::{Cause, Command, Greeting, Join, Node as Machine, PathEnd, SetUp};
 use telerelay_outer::{How, LegKey, PathKind, Traffic};
 use telerelay_wire::ids::PathId;
 use telerelay_wire::limits;
@@ -16,6 +16,7 @@ use crate::counters::Counters;
 use crate::event::{Event, Told};
 use crate::leg::Lent;
 use crate::mailbox::{Inbox, Post, mailbox};
+use crate::timings::Timings;
 
 /// What the machine wants of a leg.
 pub(crate) enum Order {
@@ -40,6 +41,9 @@ pub(crate) struct Lend {
 pub(crate) struct PathOrder {
     pub(crate) agent: oneshot::Receiver<Lent>,
     pub(crate) end: PathGuard,
+    /// How long it took until both sides had consented, and when that was.
+    pub(crate) set_up: SetUp,
+    pub(crate) consented: Instant,
 }
 
 /// Tells the machine that a path has ended, exactly once: by [`end`](Self::end), or because whoever had it is gone.
@@ -105,6 +109,7 @@ pub(crate) struct Control {
     began: Instant,
     pub(crate) told: Arc<dyn Told>,
     pub(crate) counters: Arc<Counters>,
+    pub(crate) timings: Timings,
     pub(crate) organisations: Arc<Organisations>,
     /// The machine's next deadline is earlier than it was.
     earlier: Notify,
@@ -125,6 +130,7 @@ impl Control {
             began: Instant::now(),
             told,
             counters: Arc::default(),
+            timings: Timings::new(),
             organisations: Arc::default(),
             earlier: Notify::new(),
             drained: watch::Sender::new(false),
@@ -258,6 +264,10 @@ impl Control {
                     code,
                 }),
                 Command::Terminal(terminal) => {
+                    self.counters.ended(&terminal.code);
+                    if let Some(kind) = terminal.path_kind {
+                        self.timings.session(kind, terminal.duration);
+                    }
                     tracing::debug!(
                         attempt = %terminal.attempt,
                         path = %terminal.path,
@@ -308,7 +318,12 @@ impl Control {
             control: Some(self.clone()),
             join,
         };
-        let order = Order::Path(Box::new(PathOrder { agent, end }));
+        let order = Order::Path(Box::new(PathOrder {
+            agent,
+            end,
+            set_up: join.set_up,
+            consented: Instant::now(),
+        }));
         if let Err(refused) = taker.orders.post(order) {
             if let Order::Path(mut order) = refused {
                 // It would take the lock that is held here.

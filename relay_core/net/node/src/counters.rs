@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use telerelay_leg::accept::AcceptError;
 use telerelay_leg::plain::PlainError;
-use telerelay_outer::Traffic;
+use telerelay_outer::{PathKind, Traffic};
 use telerelay_wire::{Code, Reason};
 
 /// Counters and gauges of one node.
@@ -25,7 +25,10 @@ pub(crate) struct Counters {
     handshakes_failed: [Count; AcceptError::NAMES.len()],
     /// ERROR frames, by their code.
     refused: ByCode,
-    refused_unknown: Count,
+    /// Attempts that ended, by the code of their terminal event.
+    ended: ByCode,
+    /// Paths that carry something now, by what they are.
+    live: [Count; PathKind::ALL.len()],
     /// Paths that were joined.
     pub(crate) paths_joined: Count,
     bytes_to_client: Count,
@@ -65,13 +68,36 @@ impl Count {
     }
 }
 
-/// A counter for each code.
+/// A counter for each code, and one for those that this version does not know.
 #[derive(Debug)]
-struct ByCode([Count; Code::ALL.len()]);
+struct ByCode {
+    known: [Count; Code::ALL.len()],
+    unknown: Count,
+}
 
 impl Default for ByCode {
     fn default() -> Self {
-        Self(std::array::from_fn(|_| Count::default()))
+        Self {
+            known: std::array::from_fn(|_| Count::default()),
+            unknown: Count::default(),
+        }
+    }
+}
+
+impl ByCode {
+    fn count(&self, reason: &Reason) {
+        let position = reason
+            .code()
+            .and_then(|code| Code::ALL.iter().position(|other| *other == code));
+        position
+            .and_then(|position| self.known.get(position))
+            .unwrap_or(&self.unknown)
+            .add(1);
+    }
+
+    fn all(&self) -> impl Iterator<Item = (&str, &Count)> {
+        let known = Code::ALL.iter().map(|code| code.as_str()).zip(&self.known);
+        known.chain([("UNKNOWN", &self.unknown)])
     }
 }
 
@@ -113,14 +139,23 @@ impl Counters {
         usize::try_from(descriptors).unwrap_or(usize::MAX)
     }
 
+    /// ERROR was sent.
     pub(crate) fn refused(&self, reason: &Reason) {
-        let position = reason
-            .code()
-            .and_then(|code| Code::ALL.iter().position(|other| *other == code));
-        position
-            .and_then(|position| self.refused.0.get(position))
-            .unwrap_or(&self.refused_unknown)
-            .add(1);
+        self.refused.count(reason);
+    }
+
+    /// An attempt had its terminal event.
+    pub(crate) fn ended(&self, reason: &Reason) {
+        self.ended.count(reason);
+    }
+
+    /// The gauge of the live paths of a kind.
+    pub(crate) const fn live(kind: PathKind) -> fn(&Self) -> &Count {
+        match kind {
+            PathKind::Wrapped => |counters| &counters.live[0],
+            PathKind::Mixed => |counters| &counters.live[1],
+            PathKind::Direct => |counters| &counters.live[2],
+        }
     }
 
     pub(crate) fn carried(&self, traffic: Traffic) {
@@ -150,10 +185,10 @@ impl Counters {
         ];
         let failed = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
         let limited = PlainError::LIMITS.iter().zip(&self.api_limited);
-        let refused = Code::ALL
-            .iter()
-            .map(|code| code.as_str())
-            .zip(&self.refused.0);
+        let live = PathKind::ALL
+            .map(PathKind::as_str)
+            .into_iter()
+            .zip(&self.live);
         plain
             .into_iter()
             .map(|(name, count)| (name.to_owned(), count.get()))
@@ -165,8 +200,9 @@ impl Counters {
                 "api_limited",
                 limited.map(|(name, count)| (*name, count)),
             ))
-            .chain(named("refused", refused))
-            .chain(named("refused", [("UNKNOWN", &self.refused_unknown)]))
+            .chain(named("live_paths", live))
+            .chain(named("refused", self.refused.all()))
+            .chain(named("ended", self.ended.all()))
             .collect()
     }
 }

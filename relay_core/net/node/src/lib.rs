@@ -22,9 +22,11 @@ mod listener;
 mod mailbox;
 mod node;
 mod path;
+mod timings;
 mod worker;
 
 pub use event::{ApiConnection, Event, Told};
 pub use ipnet::IpNet;
 pub use node::{Config, Node, StartError};
 pub use telerelay_outer::node::{AttemptTicket, Decision, Scope, Side, Standing};
+pub use timings::Distribution;

@@ -24,6 +24,7 @@ use crate::control::Control;
 use crate::descriptors::Descriptors;
 use crate::door::Door;
 use crate::event::{Event, Told};
+use crate::timings::Distribution;
 use crate::worker;
 
 /// What a node is started with.
@@ -306,6 +307,11 @@ impl Node {
             .into_iter()
             .chain(gauges)
             .collect()
+    }
+
+    /// Every histogram by its name.
+    pub fn distributions(&self) -> Vec<(String, Distribution)> {
+        self.control.timings.all()
     }
 }
 

@@ -14,6 +14,7 @@ use telerelay_wire::limits;
 use telerelay_wire::outer::{Frame, Paired, Reader, path_view};
 
 use crate::control::{Control, Order, PathOrder};
+use crate::counters::{Counted, Counters};
 use crate::leg::{Leg, Lent};
 use crate::mailbox::Inbox;
 
@@ -37,7 +38,12 @@ pub(crate) async fn run(
     order: PathOrder,
     mut inbox: Inbox<Order>,
 ) {
-    let PathOrder { agent, end } = order;
+    let PathOrder {
+        agent,
+        end,
+        set_up,
+        consented,
+    } = order;
     // The agent's task gives its leg when it next runs; if it has ended, this ends too.
     let mut agent = match agent.await.map(Lent::take) {
         Ok(Ok(agent)) => agent,
@@ -52,6 +58,11 @@ pub(crate) async fn run(
     let early = !agent.frames.is_between_frames() || !client.frames.is_between_frames();
     let paired = Frame::Paired(Paired { path: end.path() });
     let told = client.write(&paired).and(agent.write(&paired));
+    if told.is_some() {
+        control.timings.set_up(&set_up, consented.elapsed());
+    }
+    let kind = PathKind::Wrapped;
+    let _live = Counted::new(&control.counters, Counters::live(kind));
     let mut path = Path {
         agent: Half::new(agent),
         client: Half::new(client),
@@ -75,7 +86,7 @@ pub(crate) async fn run(
     }
     end.end(PathEnd {
         traffic: path.traffic,
-        kind: PathKind::Wrapped,
+        kind,
         cause,
     });
 }

@@ -30,6 +30,9 @@ pub enum PathKind {
 }
 
 impl PathKind {
+    /// Every kind.
+    pub const ALL: [Self; 3] = [Self::Wrapped, Self::Mixed, Self::Direct];
+
     /// The word of an audit record.
     pub const fn as_str(self) -> &'static str {
         match self {

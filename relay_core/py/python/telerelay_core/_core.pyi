@@ -246,6 +246,19 @@ class Flagged:
     def code(self) -> str: ...
 
 @final
+class Distribution:
+    """What a histogram has counted: `counts[i]` were above `upper[i - 1]` and at most `upper[i]`, the last beyond all."""
+
+    @property
+    def upper(self) -> list[float]:
+        """Upper bounds in seconds, ascending; one fewer than `counts`."""
+    @property
+    def counts(self) -> list[int]: ...
+    @property
+    def sum(self) -> float:
+        """All that was counted, added, in seconds."""
+
+@final
 class Stopped:
     """The handle has ended; no event follows."""
 
@@ -319,6 +332,9 @@ class Node:
 
     def statistics(self) -> dict[str, int]:
         """A snapshot of the core's counters and gauges, by name."""
+
+    def distributions(self) -> dict[str, Distribution]:
+        """A snapshot of the core's histograms, by name."""
 
 # ---------------------------------------------------------------- agent
 

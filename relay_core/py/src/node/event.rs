@@ -188,6 +188,24 @@ impl ApiConnection {
     }
 }
 
+/// What a histogram has counted: `counts[i]` were above `upper[i - 1]` and at most `upper[i]`, the last beyond all.
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct Distribution {
+    upper: Vec<f64>,
+    counts: Vec<u64>,
+    sum: f64,
+}
+
+impl From<node::Distribution> for Distribution {
+    fn from(distribution: node::Distribution) -> Self {
+        Self {
+            upper: distribution.upper,
+            counts: distribution.counts,
+            sum: distribution.sum,
+        }
+    }
+}
+
 /// Something that an administrator should look at (§5.8).
 #[pyclass(frozen, get_all, module = "telerelay_core")]
 pub(crate) struct Flagged {

@@ -2,7 +2,7 @@
 mod event;
 
 pub(crate) use event::{
-    AgentGone, AgentReady, ApiConnection, AttemptEnded, Flagged, Identity, RouteAsked,
+    AgentGone, AgentReady, ApiConnection, AttemptEnded, Distribution, Flagged, Identity, RouteAsked,
 };
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -246,6 +246,13 @@ impl Node {
     /// A snapshot of the core's counters and gauges, by name.
     fn statistics(&self) -> BTreeMap<String, u64> {
         self.node.statistics().into_iter().collect()
+    }
+
+    /// A snapshot of the core's histograms, by name.
+    fn distributions(&self) -> BTreeMap<String, Distribution> {
+        let all = self.node.distributions().into_iter();
+        all.map(|(name, distribution)| (name, distribution.into()))
+            .collect()
     }
 }
 

@@ -42,11 +42,32 @@ async fn both_consents_and_the_record_make_a_path() {
         assert_eq!(at_agent.paired().await, request.path);
         assert_eq!(at_client.paired().await, request.path);
         assert_eq!(world.statistic("live_paths"), 1);
+        world.until("live_paths.wrapped", 1).await;
+        for (name, distribution) in world.node.distributions() {
+            let expected = match name.split('.').next() {
+                Some("handshake") => 2,
+                Some("set_up" | "set_up_step") => 1,
+                Some("session") => 0,
+                other => panic!("what is {other:?}?"),
+            };
+            assert_eq!(distribution.counts.iter().sum::<u64>(), expected, "{name}");
+            assert_eq!(distribution.counts.len(), distribution.upper.len() + 1);
+        }
 
         at_client.send_path(b"from the client").await.unwrap();
         assert_eq!(at_agent.read_path(15).await, b"from the client");
         at_agent.send_path(b"from the agent").await.unwrap();
         assert_eq!(at_client.read_path(14).await, b"from the agent");
+        drop((at_agent, at_client));
+        world.until("attempts", 0).await;
+        assert_eq!(world.statistic("ended.PATH_LOST"), 1);
+        assert_eq!(world.statistic("live_paths.wrapped"), 0);
+        let ended = world.node.distributions().into_iter();
+        let sessions: u64 = ended
+            .filter(|(name, _)| name == "session.wrapped")
+            .flat_map(|(_, distribution)| distribution.counts)
+            .sum();
+        assert_eq!(sessions, 1);
     }
 }
 

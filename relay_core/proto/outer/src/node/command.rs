@@ -99,6 +99,26 @@ pub struct Join {
     pub agent: LegKey,
     /// The client's leg.
     pub client: LegKey,
+    /// How long it took to come here.
+    pub set_up: SetUp,
+}
+
+/// How long each step from the end of a client's handshake to the consent of both sides took. Each begins where the one before
+/// it ended, so that together they are the whole.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct SetUp {
+    /// The client's HELLO came.
+    pub hello: Duration,
+    /// Its CONNECT came.
+    pub connect: Duration,
+    /// `route` was answered: *here*.
+    pub route: Duration,
+    /// The agent's ready connection was claimed.
+    pub claim: Duration,
+    /// Its ACCEPT came.
+    pub accept: Duration,
+    /// The START record was durable; zero where it was before.
+    pub recorded: Duration,
 }
 
 /// An agent that waits for INCOMING.

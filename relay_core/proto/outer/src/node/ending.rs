@@ -31,6 +31,7 @@ impl Node {
             Cause::Breach(code) => ruled.take().or(Some(code.into())),
         };
         let (agent, client, report) = (*agent, attempt.client, report.take());
+        self.joined -= 1;
         attempt.phase = Phase::Ended {
             at: now,
             end,

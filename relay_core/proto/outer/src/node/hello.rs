@@ -35,7 +35,10 @@ impl Node {
                 self.agent_hello(key, process, now);
             }
             Role::Client | Role::Bridge => {
-                leg.state = State::Client;
+                leg.state = State::Client {
+                    hello: now.since(leg.since),
+                };
+                leg.since = now;
                 self.deadlines.arm(
                     &mut leg.due,
                     now + limits::FIRST_FRAME,
@@ -72,7 +75,7 @@ impl Node {
             if !self.is_newer(process, old) {
                 return self.supersede(key, device, now);
             }
-            self.devices.entry(device).or_default().ready = None;
+            self.take_ready(device);
             // The instance that held the ready connection lives, so a challenger is a clone.
             self.contest_ends(device, now);
             self.becomes_ready(key, device, process, now);
@@ -182,11 +185,7 @@ impl Node {
         let Some(device) = self.legs.get(&key).map(super::table::Leg::device) else {
             return;
         };
-        if let Some(old) = self
-            .devices
-            .get_mut(&device)
-            .and_then(|presence| presence.ready.take())
-        {
+        if let Some(old) = self.take_ready(device) {
             self.promote(device, now);
             self.supersede(old, device, now);
         }
@@ -257,10 +256,7 @@ impl Node {
                 return self.supersede(key, device, now);
             }
         }
-        let ready = self
-            .devices
-            .get_mut(&device)
-            .and_then(|presence| presence.ready.take());
+        let ready = self.take_ready(device);
         self.contest_ends(device, now);
         if let Some((rival, other)) = ready.and_then(|rival| Some((rival, self.process_of(rival)?)))
         {

@@ -28,7 +28,8 @@ use table::{Attempt, DeviceKey, Leg, Presence, State, Timer};
 
 pub use admission::{Holder, Identity, Side, Snapshot, Standing};
 pub use command::{
-    AgentReady, AttemptTicket, Cause, Command, Decision, Join, PathEnd, RouteRequest, Terminal,
+    AgentReady, AttemptTicket, Cause, Command, Decision, Join, PathEnd, RouteRequest, SetUp,
+    Terminal,
 };
 
 /// What WELCOME says, besides the node list's version.
@@ -98,10 +99,14 @@ pub struct Node {
     clock: (u64, Moment),
     legs: BTreeMap<LegKey, Leg>,
     devices: BTreeMap<DeviceKey, Presence>,
+    /// How many of them have a ready connection.
+    ready: usize,
     /// Devices that have a timer of their own, by the leg that the timer names.
     device_timers: BTreeMap<LegKey, DeviceKey>,
     attempts: BTreeMap<AttemptTicket, Attempt>,
     paths: BTreeMap<PathId, AttemptTicket>,
+    /// How many attempts are a path.
+    joined: usize,
     next_ticket: u64,
     deadlines: Deadlines<Timer>,
     commands: VecDeque<Command>,
@@ -121,9 +126,11 @@ impl Node {
             clock: (unix_s, now),
             legs: BTreeMap::new(),
             devices: BTreeMap::new(),
+            ready: 0,
             device_timers: BTreeMap::new(),
             attempts: BTreeMap::new(),
             paths: BTreeMap::new(),
+            joined: 0,
             next_ticket: 0,
             deadlines: Deadlines::new(),
             commands: VecDeque::new(),
@@ -152,22 +159,14 @@ impl Node {
         self.deadlines.next()
     }
 
-    /// How much the node holds. Walks over all devices: for metrics, not for every frame.
+    /// How much the node holds.
     pub fn census(&self) -> Census {
         Census {
             legs: self.legs.len(),
-            ready: self
-                .devices
-                .values()
-                .filter(|presence| presence.ready.is_some())
-                .count(),
+            ready: self.ready,
             devices: self.devices.len(),
             attempts: self.attempts.len(),
-            paths: self
-                .attempts
-                .values()
-                .filter(|attempt| matches!(attempt.phase, table::Phase::Path { .. }))
-                .count(),
+            paths: self.joined,
             path_ids: self.paths.len(),
             deadlines: self.deadlines.len(),
             device_timers: self.device_timers.len(),
@@ -199,6 +198,7 @@ impl Node {
             address,
             program: None,
             state: State::Hello,
+            since: now,
             due: None,
         };
         self.deadlines.arm(
@@ -221,7 +221,9 @@ impl Node {
         }
         match (state, frame) {
             (State::Hello, Frame::Hello(hello)) => self.hello(key, hello, now),
-            (State::Client, Frame::Connect(connect)) => self.connect(key, connect, now, entropy),
+            (State::Client { .. }, Frame::Connect(connect)) => {
+                self.connect(key, connect, now, entropy);
+            }
             (State::Ready(_) | State::Claimed(..), Frame::Keepalive(keepalive)) => {
                 self.keepalive(key, &keepalive);
             }
@@ -375,7 +377,7 @@ impl Node {
             return;
         };
         match leg.state {
-            State::Hello | State::Client | State::Path(_) => {}
+            State::Hello | State::Client { .. } | State::Path(_) => {}
             State::Asking(ticket) => self.abort(ticket, Code::ClientGone.into(), now),
             State::Ready(_) => self.ready_gone(key, leg.device(), now),
             State::Challenger(_) => self.challenger_gone(key, leg.device(), now),

@@ -4,7 +4,7 @@ use telerelay_wire::outer::{Connect, Frame, Incoming, Paired, Redirect};
 use telerelay_wire::{Code, Entropy, Moment, Reason, limits};
 
 use super::Node;
-use super::command::{AttemptTicket, Command, Decision, Join, RouteRequest};
+use super::command::{AttemptTicket, Command, Decision, Join, RouteRequest, SetUp};
 use super::stopping::Intake;
 use super::table::{Attempt, DeviceKey, Phase, State, Timer};
 use crate::leg::{How, LegKey};
@@ -21,8 +21,16 @@ impl Node {
         let Some(leg) = self.legs.get_mut(&key) else {
             return;
         };
+        let State::Client { hello } = leg.state else {
+            return;
+        };
         let Some(program) = leg.program.take() else {
             return;
+        };
+        let set_up = SetUp {
+            hello,
+            connect: now.since(leg.since),
+            ..SetUp::default()
         };
         let ticket = AttemptTicket(self.next_ticket);
         self.next_ticket += 1;
@@ -55,6 +63,8 @@ impl Node {
             began: now,
             agent: None,
             recorded: false,
+            set_up,
+            stepped: now,
             phase: Phase::Asked,
             due: None,
         };
@@ -141,6 +151,7 @@ impl Node {
         };
         attempt.agent = Some(device);
         attempt.phase = Phase::Waiting;
+        attempt.set_up.route = attempt.step(now);
         let device = DeviceKey {
             organisation: attempt.request.organisation,
             device,
@@ -188,6 +199,7 @@ impl Node {
         let device = leg.device();
         leg.state = State::Claimed(process, ticket);
         self.deadlines.disarm(&mut leg.due);
+        attempt.set_up.claim = attempt.step(now);
         attempt.phase = Phase::Claimed {
             leg: key,
             since: now,
@@ -211,7 +223,7 @@ impl Node {
         self.commands
             .push_back(Command::Send(key, Frame::Incoming(incoming)));
         self.device_is_claimed(key, device, now);
-        self.pair(ticket);
+        self.pair(ticket, now);
     }
 
     pub(super) fn is_path_of(&self, ticket: AttemptTicket, path: PathId) -> bool {
@@ -228,6 +240,7 @@ impl Node {
             return;
         };
         attempt.phase = Phase::Accepted { leg };
+        attempt.set_up.accept = attempt.step(now);
         self.deadlines.arm(
             &mut attempt.due,
             (since + limits::RECORDED).max(now),
@@ -238,7 +251,7 @@ impl Node {
             let device = claimed.device();
             self.device_redials(leg, device, now);
         }
-        self.pair(ticket);
+        self.pair(ticket, now);
     }
 
     /// The START record is durable, or could not be written. For an attempt that has ended it does not matter.
@@ -249,7 +262,7 @@ impl Node {
         match (&attempt.phase, written) {
             (Phase::Waiting | Phase::Claimed { .. } | Phase::Accepted { .. }, Ok(())) => {
                 attempt.recorded = true;
-                self.pair(ticket);
+                self.pair(ticket, now);
             }
             (Phase::Waiting | Phase::Claimed { .. } | Phase::Accepted { .. }, Err(code)) => {
                 self.abort(ticket, code.into(), now);
@@ -259,7 +272,7 @@ impl Node {
     }
 
     /// PAIRED to both, once ACCEPT and the record are there.
-    fn pair(&mut self, ticket: AttemptTicket) {
+    fn pair(&mut self, ticket: AttemptTicket, now: Moment) {
         let Some(attempt) = self.attempts.get_mut(&ticket) else {
             return;
         };
@@ -275,7 +288,9 @@ impl Node {
         if !attempt.recorded {
             return;
         }
-        let (path, client) = (attempt.request.path, attempt.client);
+        attempt.set_up.recorded = attempt.step(now);
+        let (path, client, set_up) = (attempt.request.path, attempt.client, attempt.set_up);
+        self.joined += 1;
         attempt.phase = Phase::Path {
             leg: agent,
             ruled: None,
@@ -295,6 +310,7 @@ impl Node {
             ticket,
             agent,
             client,
+            set_up,
         }));
     }
 

@@ -45,8 +45,17 @@ impl Node {
     pub(super) fn device_is_ready(&mut self, key: LegKey, device: DeviceKey) {
         self.disarm_device(device);
         let presence = self.devices.entry(device).or_default();
-        presence.ready = Some(key);
         presence.announced = true;
+        if presence.ready.replace(key).is_none() {
+            self.ready += 1;
+        }
+    }
+
+    /// The device has no ready connection from here on; the one that it had.
+    pub(super) fn take_ready(&mut self, device: DeviceKey) -> Option<LegKey> {
+        let taken = self.devices.get_mut(&device)?.ready.take()?;
+        self.ready -= 1;
+        Some(taken)
     }
 
     /// The ready connection is taken for an attempt. The agent decides, and dials the next one when it accepts or gives this
@@ -56,9 +65,7 @@ impl Node {
         if self.mutant == super::Mutant::DoubleClaim {
             return;
         }
-        if let Some(presence) = self.devices.get_mut(&device) {
-            presence.ready = None;
-        }
+        self.take_ready(device);
         let until = now + limits::ACCEPT + limits::GAP_WAIT;
         self.arm_device(device, until, Timer::Redial(key), key);
     }
@@ -82,10 +89,12 @@ impl Node {
 
     /// The ready connection is gone, and was not taken for an attempt.
     pub(super) fn ready_gone(&mut self, key: LegKey, device: DeviceKey, now: Moment) {
-        if let Some(presence) = self.devices.get_mut(&device)
-            && presence.ready == Some(key)
-        {
-            presence.ready = None;
+        let ready = self
+            .devices
+            .get(&device)
+            .and_then(|presence| presence.ready);
+        if ready == Some(key) {
+            self.take_ready(device);
             if !self.promote(device, now) {
                 self.tell_gone(device);
             }

@@ -5,8 +5,10 @@ use telerelay_wire::ids::{ClientAddress, DeviceId, Instance, OrganisationId, Pro
 use telerelay_wire::outer::{Early, SessionEnd};
 use telerelay_wire::{Moment, Reason};
 
+use core::time::Duration;
+
 use super::admission::{Identity, Side};
-use super::command::{AttemptTicket, PathEnd, RouteRequest};
+use super::command::{AttemptTicket, PathEnd, RouteRequest, SetUp};
 use crate::deadlines::Due;
 use crate::leg::LegKey;
 
@@ -57,6 +59,8 @@ pub(super) struct Leg {
     /// Of HELLO.
     pub(super) program: Option<Program>,
     pub(super) state: State,
+    /// When its handshake, and then a client's HELLO, was through.
+    pub(super) since: Moment,
     pub(super) due: Due<Timer>,
 }
 
@@ -74,8 +78,8 @@ impl Leg {
 pub(super) enum State {
     /// HELLO has not come.
     Hello,
-    /// A client was admitted, CONNECT has not come.
-    Client,
+    /// A client was admitted, CONNECT has not come. Its HELLO took `hello`.
+    Client { hello: Duration },
     /// A client waits for the end of its attempt's first half: Asked … Accepted.
     Asking(AttemptTicket),
     /// An agent's ready connection.
@@ -97,9 +101,11 @@ impl State {
             Self::Ready(process) | Self::Challenger(process) | Self::Claimed(process, _) => {
                 Some(process)
             }
-            Self::Hello | Self::Client | Self::Asking(_) | Self::Accepted(_) | Self::Path(_) => {
-                None
-            }
+            Self::Hello
+            | Self::Client { .. }
+            | Self::Asking(_)
+            | Self::Accepted(_)
+            | Self::Path(_) => None,
         }
     }
 }
@@ -148,11 +154,19 @@ pub(super) struct Attempt {
     pub(super) agent: Option<DeviceId>,
     /// The START record is durable.
     pub(super) recorded: bool,
+    /// The steps that it has taken, and when the last of them was through.
+    pub(super) set_up: SetUp,
+    pub(super) stepped: Moment,
     pub(super) phase: Phase,
     pub(super) due: Due<Timer>,
 }
 
 impl Attempt {
+    /// A step is through; how long it took.
+    pub(super) fn step(&mut self, now: Moment) -> Duration {
+        now.since(core::mem::replace(&mut self.stepped, now))
+    }
+
     /// The device that *here* named, in the client's organisation: a node never pairs across two.
     pub(super) fn agent(&self) -> Option<DeviceKey> {
         self.agent.map(|device| DeviceKey {

@@ -1,5 +1,5 @@
 //! From CONNECT to PAIRED: routes, claims, waiting in the gap, consent and record (PROTOCOL.md §5.2, §5.3).
-use telerelay_outer::node::{AttemptTicket, Command, Decision, Side, Terminal};
+use telerelay_outer::node::{AttemptTicket, Command, Decision, SetUp, Side, Terminal};
 use telerelay_wire::bounded::List;
 use telerelay_wire::ids::{NodeAddress, Role};
 use telerelay_wire::outer::{Connect, Early, Frame};
@@ -82,6 +82,49 @@ fn a_request_becomes_a_path_by_accept_and_record_in_either_order() {
                 .all(|line| line == "3000 gone 7"),
             "a path has no deadline"
         );
+    }
+}
+
+#[test]
+fn a_path_says_how_long_each_step_to_it_took() {
+    for accept_first in [true, false] {
+        let mut bench = Bench::new();
+        let client = bench.leg(client_of(1, 50), Side::Both);
+        bench.wait(ms(1));
+        bench.frame(client, hello(Role::Client, 1, 1));
+        bench.wait(ms(2));
+        bench.frame(client, connect(3));
+        // The agent was here, and is between two ready connections.
+        let gone = bench.agent(7);
+        bench.gone(gone);
+        bench.wait(ms(4));
+        bench.decide(0, here(7));
+        bench.wait(ms(8));
+        let agent = bench.agent_hello(7, 7, 2);
+        bench.wait(ms(16));
+        let path = bench.path(0);
+        if accept_first {
+            bench.frame(agent, accept(path));
+            bench.wait(ms(32));
+            bench.recorded(0);
+        } else {
+            bench.recorded(0);
+            bench.wait(ms(32));
+            bench.frame(agent, accept(path));
+        }
+        let Some(Command::Join(join)) = bench.commands.last() else {
+            panic!("no path")
+        };
+        let [accepted, recorded] = if accept_first { [16, 32] } else { [48, 0] };
+        let expected = SetUp {
+            hello: ms(1),
+            connect: ms(2),
+            route: ms(4),
+            claim: ms(8),
+            accept: ms(accepted),
+            recorded: ms(recorded),
+        };
+        assert_eq!(join.set_up, expected);
     }
 }
 
