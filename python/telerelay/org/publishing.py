@@ -24,7 +24,9 @@ from telerelay_endpoint.payloads import ComputerDocument, Grant, RevocationList,
 
 STAMP_WAIT_S: Final = LIMITS["stamp_wait_s"]
 _LOOK_S: Final = LIMITS["stamp_look_s"]
-FIRST_RULES = Rules(services=("rfb",), sessions=8, resume_limit=0, idle_timeout=0, view_only=False)
+FIRST_RULES = Rules(
+    services=("rfb",), sessions=LIMITS["sessions_default"], resume_limit=0, idle_timeout=0, view_only=False
+)
 """Of a computer's first document. No resume, since endpoints cannot resume yet; no limit when idle."""
 
 
