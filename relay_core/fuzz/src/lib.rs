@@ -7,7 +7,14 @@
     reason = "a panic is how a target tells its fuzzer"
 )]
 
+mod strangers;
+
+use core::fmt::Display;
+use core::str::FromStr;
+
+pub use strangers::{certificates, hello};
 use telerelay_wire::frame::{FrameError, Layer, Reader};
+use telerelay_wire::ids::{AttemptId, ComputerId, NodeName};
 use telerelay_wire::inner::{self, Inner};
 use telerelay_wire::outer::{self, Outer};
 use telerelay_wire::record::{self, Record, RecordError};
@@ -17,7 +24,10 @@ pub type Target = (&'static str, fn(&[u8]));
 
 /// All surfaces.
 pub const TARGETS: &[Target] = &[
+    ("certificates", certificates),
     ("frames", frames),
+    ("hello", hello),
+    ("ids", ids),
     ("records", records),
     ("session", session),
 ];
@@ -85,6 +95,23 @@ fn scan_by_byte(input: &[u8]) -> (Vec<Record>, Result<(), RecordError>) {
         }
     }
     (records, Ok(()))
+}
+
+/// What people type and programs are configured with (PROTOCOL.md §2.1, §2.2, §2.4).
+pub fn ids(input: &[u8]) {
+    if let Ok(text) = core::str::from_utf8(input) {
+        shown_again::<ComputerId>(text);
+        shown_again::<AttemptId>(text);
+        shown_again::<NodeName>(text);
+    }
+}
+
+fn shown_again<T: FromStr + Display>(text: &str) {
+    if let Ok(value) = text.parse::<T>() {
+        let shown = value.to_string();
+        let again = shown.parse::<T>().map(|value| value.to_string());
+        assert_eq!(again.ok(), Some(shown), "what is shown is read as another");
+    }
 }
 
 /// Bytes of the frames that were read, in the form in which this version writes them, and what ended the stream.

@@ -2,6 +2,9 @@
 use std::fs;
 use std::path::{Path, PathBuf};
 
+use proptest::collection::vec;
+use proptest::prelude::{any, prop};
+use proptest::test_runner::{Config, TestRunner};
 use serde_json::Value;
 use telerelay_fuzz::TARGETS;
 
@@ -43,6 +46,44 @@ fn every_corpus_has_a_target() {
         .map(|(name, _)| here("src/bin").join(name).with_extension("rs"))
         .collect();
     assert_eq!(files(&here("src/bin")), programs);
+}
+
+/// One byte is changed, taken away or put in.
+#[derive(Clone, Copy, Debug)]
+enum Edit {
+    Set,
+    Remove,
+    Insert,
+}
+
+#[test]
+fn finds_that_were_changed_are_accepted() {
+    for (name, target) in TARGETS {
+        let corpus: Vec<Vec<u8>> = files(&here("corpus").join(name))
+            .iter()
+            .map(|path| fs::read(path).expect("a file of the corpus"))
+            .collect();
+        let kinds = prop::sample::select(vec![Edit::Set, Edit::Remove, Edit::Insert]);
+        let edits = vec((kinds, any::<prop::sample::Index>(), any::<u8>()), 0..8);
+        let changed = (prop::sample::select(corpus), edits);
+        let mut runner = TestRunner::new_with_rng(
+            Config::with_cases(1_000),
+            prop::test_runner::TestRng::deterministic_rng(prop::test_runner::RngAlgorithm::ChaCha),
+        );
+        let outcome = runner.run(&changed, |(mut bytes, edits)| {
+            for (edit, place, byte) in edits {
+                let at = place.index(bytes.len() + 1);
+                match edit {
+                    Edit::Set if at < bytes.len() => bytes[at] = byte,
+                    Edit::Remove if at < bytes.len() => drop(bytes.remove(at)),
+                    _ => bytes.insert(at, byte),
+                }
+            }
+            target(&bytes);
+            Ok(())
+        });
+        outcome.unwrap_or_else(|error| panic!("{name}: {error}"));
+    }
 }
 
 #[test]
