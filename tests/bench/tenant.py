@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from telerelay.node.control import NodeControl
 from telerelay.org.api import OrganisationApi
 from telerelay_core import Dial, format_computer_id
-from telerelay_endpoint.certificates import Role, format_chain
+from telerelay_endpoint.certificates import Role, encode_certificate, format_chain
 from telerelay_endpoint.keys import make_key
 from telerelay_endpoint.lines import ClusterLine, parse_cluster_line
 from tests.kit.tenant import Tenant
@@ -37,7 +37,7 @@ def prepare(control: Path, folder: Path, *, agents: int, clients: int) -> None:
     line = parse_cluster_line(admitted)
     for part in ("agents", "clients"):
         (folder / part).mkdir(parents=True)
-    (folder / "root.pem").write_bytes(tenant.root.public_bytes(Encoding.PEM))
+    (folder / "root.der").write_bytes(encode_certificate(tenant.root))
     (folder / "cluster.json").write_text(_cluster(line))
     pairs = list(_pairs(tenant, agents))
     for number, pair in enumerate(pairs):

@@ -143,6 +143,7 @@ impl Agent {
             credentials,
             pins: dial.pins,
             nodes: dial.nodes.clone(),
+            source: None,
             root: anchor(root)?,
             revoked: Vec::new(),
             desktop: desktop.parse::<LocalAddress>().map_err(usage)?,

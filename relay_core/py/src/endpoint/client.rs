@@ -67,6 +67,7 @@ impl Client {
             credentials: credentials(dial)?,
             pins: dial.pins,
             nodes: dial.nodes.clone(),
+            source: None,
             root: anchor(root)?,
             computer: computer.parse().map_err(usage)?,
             service: service.parse::<Service>().map_err(usage)?,

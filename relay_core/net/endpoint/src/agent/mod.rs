@@ -3,6 +3,7 @@ mod serve;
 mod sessions;
 
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -38,6 +39,8 @@ pub struct AgentConfig {
     pub pins: Pins,
     /// The nodes that it knows.
     pub nodes: Vec<NodeAddress>,
+    /// The address that it dials from; `None`: the one that the kernel chooses.
+    pub source: Option<IpAddr>,
     /// Its organisation.
     pub root: Anchor,
     /// The revocation list in force.
@@ -131,6 +134,7 @@ impl Agent {
             credentials,
             pins,
             nodes,
+            source,
             root,
             revoked,
             desktop,
@@ -139,7 +143,8 @@ impl Agent {
         } = config;
         let in_force = Revoked::default();
         in_force.replace(revoked);
-        let dialer = Dialer::new(pins, Some(&credentials), Language::Telerelay)?;
+        let dialer =
+            Dialer::new(pins, Some(&credentials), Language::Telerelay)?.from_source(source);
         let instance = Instance::random(&mut OsEntropy);
         let machine = machine::Config {
             nodes,

@@ -3,6 +3,7 @@ mod request;
 mod serve;
 
 use std::io;
+use std::net::IpAddr;
 use std::pin::pin;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
@@ -29,6 +30,8 @@ pub struct ClientConfig {
     pub pins: Pins,
     /// The nodes that it knows.
     pub nodes: Vec<NodeAddress>,
+    /// The address that it dials from; `None`: the one that the kernel chooses.
+    pub source: Option<IpAddr>,
     /// Its organisation.
     pub root: Anchor,
     /// The computer that it asks for.
@@ -85,14 +88,16 @@ impl Client {
             credentials,
             pins,
             nodes,
+            source,
             root,
             computer,
             service,
             door,
             program,
         } = config;
-        let dialer =
-            Dialer::new(pins, Some(&credentials), Language::Telerelay).map_err(io::Error::other)?;
+        let dialer = Dialer::new(pins, Some(&credentials), Language::Telerelay)
+            .map_err(io::Error::other)?
+            .from_source(source);
         let home = Arc::new(Home {
             runtime: runtime.clone(),
             credentials,

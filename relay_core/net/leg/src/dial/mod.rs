@@ -8,6 +8,7 @@ mod tcp;
 mod tests;
 
 use std::io;
+use std::net::IpAddr;
 use std::sync::atomic::{AtomicU64, Ordering};
 
 use telerelay_wire::Code;
@@ -95,6 +96,7 @@ impl TlsError {
 #[derive(Debug)]
 pub struct Dialer {
     configs: OuterConfigs,
+    source: Option<IpAddr>,
     short: AtomicU64,
 }
 
@@ -107,8 +109,15 @@ impl Dialer {
     ) -> Result<Self, rustls::Error> {
         Ok(Self {
             configs: OuterConfigs::new(pins, credentials, language)?,
+            source: None,
             short: AtomicU64::new(0),
         })
+    }
+
+    /// Dials from this address of the machine; `None`: from the one that the kernel chooses.
+    #[must_use]
+    pub fn from_source(self, source: Option<IpAddr>) -> Self {
+        Self { source, ..self }
     }
 
     /// Dials one address of a node, through all layers, within `dial_address_s`.
@@ -156,12 +165,12 @@ impl Dialer {
         node: &NodeName,
         address: &Address,
     ) -> Result<(TcpStream, Tls), DialError> {
-        let stream = tcp::connect(address).await?;
+        let stream = tcp::connect(address, self.source).await?;
         match outer::climb(stream, node, &self.configs.hybrid).await {
             Err(outer::Fall::Silent) => {
                 self.short.fetch_add(1, Ordering::Relaxed);
                 tracing::info!(node = %node, "nothing came back to the ClientHello: dialling without the hybrid group");
-                let stream = tcp::connect(address).await?;
+                let stream = tcp::connect(address, self.source).await?;
                 outer::climb(stream, node, &self.configs.short)
                     .await
                     .map_err(|fall| fall.into_error(address))

@@ -61,6 +61,21 @@ async fn both_languages_meet_on_both_families() {
 }
 
 #[tokio::test]
+async fn a_dial_comes_from_the_address_that_it_was_given() {
+    let fixture = Fixture::new();
+    let (listener, bound) = listener("127.0.0.1:0");
+    let source = [127, 0, 0, 7].into();
+    let dialer = dialer(&fixture, Language::Telerelay).from_source(Some(source));
+    let name = node_name();
+    let (dialled, (stream, _)) = tokio::join!(
+        dialer.connect(&name, &bound),
+        accept_one(&listener, &fixture)
+    );
+    dialled.unwrap();
+    assert_eq!(stream.peer_addr().unwrap().ip(), source);
+}
+
+#[tokio::test]
 async fn only_the_api_goes_on_without_a_certificate() {
     let fixture = Fixture::new();
     let (listener, bound) = listener("127.0.0.1:0");

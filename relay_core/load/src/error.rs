@@ -1,0 +1,61 @@
+//! Why a run could not begin, or broke off.
+use std::io;
+use std::path::PathBuf;
+
+use telerelay_leg::credentials::CredentialsError;
+
+/// A run could not begin, or broke off. What is measured is never one of these.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    /// A file of the tenant's folder is missing or cannot be read.
+    #[error("{}: {source}", path.display())]
+    Unreadable {
+        /// Which.
+        path: PathBuf,
+        /// What the operating system says.
+        source: io::Error,
+    },
+    /// A file of the tenant's folder does not hold what it should.
+    #[error("{}: {what}", path.display())]
+    Content {
+        /// Which.
+        path: PathBuf,
+        /// What is wrong with it.
+        what: String,
+    },
+    /// Chain or key of a device.
+    #[error(transparent)]
+    Credentials(#[from] CredentialsError),
+    /// The folder has fewer devices than were asked for.
+    #[error("{wanted} {what} from {first} on: the folder has {there}")]
+    TooFew {
+        /// Agents or clients.
+        what: &'static str,
+        /// The first that was asked for.
+        first: usize,
+        /// How many were asked for.
+        wanted: usize,
+        /// How many there are.
+        there: usize,
+    },
+    /// One process cannot have so many sockets.
+    #[error("{needed} descriptors are needed, a process has {most}: spread the run over several")]
+    Descriptors {
+        /// How many the run needs.
+        needed: usize,
+        /// How many a process may have.
+        most: usize,
+    },
+    /// A flood is for this machine only.
+    #[error("{0} is not in 127.0.0.0/8: strangers are made for this machine only")]
+    NotThisMachine(std::net::SocketAddr),
+    /// A number that makes no sense.
+    #[error("{0}")]
+    Usage(&'static str),
+    /// TLS could not be set up.
+    #[error(transparent)]
+    Tls(#[from] rustls::Error),
+    /// This machine: a socket, a thread, standard output.
+    #[error(transparent)]
+    Machine(#[from] io::Error),
+}
