@@ -79,6 +79,8 @@ class _Door(socketserver.StreamRequestHandler):
 
 def _main() -> None:
     door = Path(os.environ[SOCKET_VARIABLE])
+    # Of the node before, which may have been killed.
+    door.unlink(missing_ok=True)
     lateness = _Door.lateness = Lateness()
     run = uvloop.run
 
