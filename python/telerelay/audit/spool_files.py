@@ -1,6 +1,5 @@
 """The files of the spool: their names, and what of them may be read (PROTOCOL.md §14)."""
 
-import json
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from itertools import pairwise
@@ -8,6 +7,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from telerelay.audit.chain import LINK_SIZE
+from telerelay_endpoint import foreign_json
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
@@ -89,7 +89,7 @@ def remove(file: SpoolFile) -> None:
 def parse(encoded: bytes, where: str) -> Line:
     """A record's bytes. Raises TelerelayError(STORE) that names `where` it stands when it is none."""
     try:
-        line = Line(encoded, json.loads(encoded))
+        line = Line(encoded, foreign_json.read(encoded))
         texts = ("kind", "node", "time", "prev")
         if type(line.fields["seq"]) is not int or any(type(line.fields[name]) is not str for name in texts):
             raise TypeError("no record")

@@ -4,7 +4,6 @@ It reads the lines of `proof` one by one, holds none of them, and believes nothi
 Each break names the records between which the truth was lost (docs/AUDIT.md §4).
 """
 
-import json
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -18,6 +17,7 @@ from telerelay.audit.proof import SCHEMA, read_head
 from telerelay.audit.records import CHECKPOINT, EXPORT
 from telerelay.audit.spool import GROUP_ROWS
 from telerelay.audit.spool_files import Line, parse
+from telerelay_endpoint import foreign_json
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import from_base64url
@@ -85,7 +85,7 @@ def verify(lines: Iterable[bytes], ca: x509.Certificate, known: Head | None = No
 
 def _header(line: bytes) -> Mapping[str, Any]:
     try:
-        scope = json.loads(line)
+        scope = foreign_json.read(line)
     except ValueError:
         scope = None
     if not isinstance(scope, dict) or scope.pop("schema", None) != SCHEMA:
@@ -323,7 +323,7 @@ class _Segment:
 
 def _object(line: bytes) -> Mapping[str, Any]:
     try:
-        value = json.loads(line)
+        value = foreign_json.read(line)
     except ValueError:
         return {}
     return value if isinstance(value, dict) else {}

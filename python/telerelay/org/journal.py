@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, BinaryIO
 
 from telerelay_core import CoreError, format_computer_id, parse_computer_id
-from telerelay_endpoint import files
+from telerelay_endpoint import files, foreign_json
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import InviteKind
 from telerelay_endpoint.lines import from_base64url, to_base64url
@@ -93,7 +93,7 @@ def _parse(path: Path, content: bytes) -> Mapping[bytes, Entry]:
     found: dict[bytes, Entry] = {}
     for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
         try:
-            record = json.loads(line)
+            record = foreign_json.read(line)
             computer = record["computer"]
             entry = Entry(
                 invite=from_base64url(record["invite"]),

@@ -21,6 +21,7 @@ from httpx import codes
 from typing_extensions import override
 
 from telerelay_core import CoreError
+from telerelay_endpoint import foreign_json
 from telerelay_endpoint.documents import Kind
 from telerelay_endpoint.errors import InfrastructureError, TelerelayError
 from telerelay_endpoint.json_fields import Fields, each
@@ -139,7 +140,7 @@ class NodeApi:
 def read_json(response: httpx.Response) -> Any:
     """The JSON of an answer. Raises TelerelayError(UNREACHABLE)."""
     try:
-        return response.json()
+        return foreign_json.read(response.content)
     except ValueError as error:
         raise TelerelayError("UNREACHABLE", "the node's answer is no JSON") from error
 

@@ -8,7 +8,7 @@ from typing import Any, Self
 from cryptography import x509
 
 from telerelay_core import CoreError, Dial, format_computer_id, parse_computer_id
-from telerelay_endpoint import files
+from telerelay_endpoint import files, foreign_json
 from telerelay_endpoint.certificates import (
     CertificateRefusedError,
     Role,
@@ -62,7 +62,7 @@ class Relay:
         """Read relay.json. Raises TelerelayError: CERTIFICATE when there is none, USAGE when it is bad."""
         path = folder / RELAY_FILE
         try:
-            return cls._parse(json.loads(path.read_bytes()))
+            return cls._parse(foreign_json.read(path.read_bytes()))
         except FileNotFoundError:
             raise TelerelayError(
                 "CERTIFICATE", f"{folder} is not enrolled: {RELAY_FILE} is missing"
