@@ -12,6 +12,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
+from urllib.parse import urlsplit
 
 from cryptography.hazmat.primitives.serialization import Encoding
 
@@ -45,6 +46,8 @@ class NodeProcess:
         self.data = folder / "node"
         self.log = folder / "node.log"
         self.address = "127.0.0.1:0"
+        self.metrics_url = ""
+        self._metrics_address = "127.0.0.1:0"
         self._program = program
         self._environment = {
             "PATH": os.environ["PATH"],
@@ -74,7 +77,8 @@ class NodeProcess:
         """Start it; what it said when it was ready."""
         command = [
             *self._program,
-            *("serve", "--json", "--data", str(self.data), "--listen", self.address),
+            *("serve", "--json", "--data", str(self.data)),
+            *("--listen", self.address, "--metrics-listen", self._metrics_address),
         ]
         with self.log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -86,6 +90,8 @@ class NodeProcess:
         assert line, f"the node did not start:\n{self.log.read_text()}"
         ready: dict[str, Any] = json.loads(line)
         self.address = ready["listeners"][0]
+        self.metrics_url = ready["metrics_url"]
+        self._metrics_address = urlsplit(self.metrics_url).netloc
         return ready
 
     def stop(self) -> int:

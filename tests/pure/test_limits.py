@@ -42,6 +42,8 @@ OTHER_NAMES: Final = {
     "_SCALE": "pixels of a picture",
     "_SHORT": "digits of a table on the screen",
     "_SOCKET_PATH_MAXIMUM": "of the kernel (unix(7))",
+    "_CODES": "rows of a view on the screen",
+    "_WINDOW_S": "the time that a view on the screen tells of",
     "ALGORITHM": "RFC 9052",
     "CHAIN": "RFC 9360",
     "CURRENT": "the version of the terms",

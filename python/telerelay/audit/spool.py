@@ -23,6 +23,7 @@ from telerelay.audit.chain import Head, fingerprint
 from telerelay.audit.checkpoints import CHECKPOINT_ROWS, CHECKPOINT_S, Notary
 from telerelay.audit.records import RECORD_MAXIMUM, Record, checkpoint
 from telerelay.audit.spool_files import SpoolFile, file_name
+from telerelay.metrics.distribution import Counted, Histogram
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
@@ -31,6 +32,7 @@ GROUP_ROWS: Final = LIMITS["audit_group_rows"]
 FILE_BYTES: Final = LIMITS["audit_file_bytes"]
 BACKLOG_BYTES: Final = LIMITS["audit_backlog_files"] * FILE_BYTES
 WAITING_MAXIMUM: Final = LIMITS["audit_waiting"]
+_GROUPS: Final = (1, 2, 5, 10, 20, 50, 100)
 RETRY_S: Final = LIMITS["audit_disk_retry_s"]
 _SALT_SIZE: Final = 16
 
@@ -91,8 +93,12 @@ class Spool:
         self._files: deque[SpoolFile] = deque()
         self._backlog = 0
         self._failing = False
+        self._failures = 0
         self._stopping = False
         self._dropped = 0
+        self._written = 0
+        self._synced_s = Histogram()
+        self._grouped = Histogram(_GROUPS)
         self._thread = threading.Thread(target=self._run, name="audit-spool")
         self._thread.start()
 
@@ -137,6 +143,12 @@ class Spool:
         with self._changed:
             return self._head
 
+    @property
+    def failing(self) -> bool:
+        """Whether the disk refuses records."""
+        with self._changed:
+            return self._failing
+
     def unmoved(self) -> list[SpoolFile]:
         """The files, oldest first, each with its durable length; all but the last are finished."""
         with self._changed:
@@ -150,14 +162,21 @@ class Spool:
                 self._files.popleft()
 
     def statistics(self) -> dict[str, int]:
-        """What an operator looks at: waiting and dropped records, unmoved bytes, whether the disk refuses."""
+        """What an operator looks at: what became of records, unmoved bytes, whether the disk refuses."""
         with self._changed:
             return {
+                "audit_records": self._written,
                 "audit_waiting": len(self._waiting),
                 "audit_dropped": self._dropped,
                 "audit_backlog_bytes": self._backlog,
                 "audit_failing": int(self._failing),
+                "audit_failures": self._failures,
             }
+
+    def distributions(self) -> dict[str, Counted]:
+        """Seconds to write and sync a group, and how many records shared one."""
+        with self._changed:
+            return {"audit_sync": self._synced_s.read(), "audit_group": self._grouped.read()}
 
     async def stop(self) -> None:
         """Write what waits, then end the thread."""
@@ -207,7 +226,7 @@ class Spool:
                 if written.signed is not None:
                     last_checkpoint = last_sync
                     self._keep(written.sealed, written.signed)
-                self._succeeded(turn, written.size, writer)
+                self._succeeded(turn, written.size, writer, last_sync)
 
     def _next_turn(self, writer: "_Writer", last_sync: float, last_checkpoint: float) -> _Turn | None:
         """Up to GROUP_ROWS of what waits, not removed yet; nothing when it is time to end."""
@@ -246,11 +265,14 @@ class Spool:
             if self._backlog >= self._backlog_bytes:
                 raise OSError(f"{self._backlog} bytes of records wait for the database")
 
-    def _succeeded(self, turn: _Turn, size: int, writer: "_Writer") -> None:
+    def _succeeded(self, turn: _Turn, size: int, writer: "_Writer", began: float) -> None:
         with self._changed:
             for _ in turn.group:
                 self._waiting.popleft()
             self._head = writer.head
+            self._written += len(turn.group)
+            self._grouped.observe(len(turn.group))
+            self._synced_s.observe(time.monotonic() - began)
             self._backlog += size
             if size:
                 if not self._files or self._files[-1].path != writer.path:
@@ -265,6 +287,7 @@ class Spool:
         """Tell whoever waits; whether the spool ends with it."""
         with self._changed:
             first, self._failing = not self._failing, True
+            self._failures += 1
             waiters = [entry.told for entry in self._waiting if entry.told is not None]
             for entry in self._waiting:
                 entry.told = None

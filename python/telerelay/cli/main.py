@@ -29,6 +29,7 @@ PROGRAM = Group(
     "Relay node, and the commands of operators, organisations and auditors.",
     {
         "serve": "Run a relay node.",
+        "top": "Watch a running node: sessions, agents, waits, refusals.",
         "doctor": "Check whether this machine is fit to run a node, and say what mends it.",
         "demo": "Show a real desktop through a relay, with everything on this machine.",
         "node": Group(

@@ -22,6 +22,10 @@ def serve(
         list[str] | None,
         typer.Option(metavar="HOST:PORT", help="How they reach it from outside; may be given several times."),
     ] = None,
+    metrics_listen: Annotated[
+        str | None,
+        typer.Option(metavar="IP:PORT", help="Where /metrics, /healthz and /readyz are answered."),
+    ] = None,
     name: Annotated[str | None, typer.Option(help="The node's name in its cluster.")] = None,
     config: ConfigOption = None,
     data: DataOption = None,
@@ -39,7 +43,13 @@ def serve(
       telerelay serve --listen 0.0.0.0:8443 --advertise relay.example.jp:8443
     """
     console = Console(json=json, lang=lang)
-    arguments = {"listen": listen or None, "advertise": advertise or None, "name": name, "data": data}
+    arguments = {
+        "listen": listen or None,
+        "advertise": advertise or None,
+        "metrics_listen": metrics_listen,
+        "name": name,
+        "data": data,
+    }
     settings = load(config, arguments).settings
     log_to_stderr(json=json or settings.log_json, level=settings.log_level)
 
@@ -56,6 +66,7 @@ def serve(
             "name": standing.name,
             "listeners": list(standing.listening),
             "advertised": list(standing.node.addresses),
+            "metrics_url": standing.metrics_url,
             "data": str(settings.data),
             "pins": [pin, successor],
         }

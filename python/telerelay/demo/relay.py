@@ -15,10 +15,14 @@ READY_TIMEOUT: Final = 60.0
 
 @dataclass(frozen=True)
 class Node:
-    """A running node. `address`: "host:port", where agents, clients and administrators dial."""
+    """A running node. `address`: "host:port", where agents, clients and administrators dial.
+
+    `metrics_url`: what monitoring reads.
+    """
 
     program: Program
     address: str
+    metrics_url: str
     data: Path
     commands: Commands
 
@@ -33,7 +37,10 @@ class Node:
 @asynccontextmanager
 async def open_node(commands: Commands, data: Path, listen: str = "127.0.0.1:0") -> AsyncIterator[Node]:
     """Start a node with everything new, or go on with what `data` holds. Raises ProgramError."""
-    command = ("telerelay", "serve", "--data", str(data), "--listen", listen, "--json")
+    command = (
+        *("telerelay", "serve", "--data", str(data), "--json"),
+        *("--listen", listen, "--metrics-listen", "127.0.0.1:0"),
+    )
     async with commands.running("node", *command) as program:
         ready = await program.event(lambda event: event.get("event") == "ready", READY_TIMEOUT)
-        yield Node(program, ready["listeners"][0], data, commands)
+        yield Node(program, ready["listeners"][0], ready["metrics_url"], data, commands)

@@ -60,7 +60,7 @@ class Shown:
                 {
                     "pid": self.node.program.pid,
                     "address": self.node.address,
-                    "metrics_url": None,
+                    "metrics_url": self.node.metrics_url,
                     "data_dir": str(self.node.data),
                 }
             ],

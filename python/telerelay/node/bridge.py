@@ -15,6 +15,7 @@ import structlog
 
 from telerelay.audit import records
 from telerelay.audit.spool import Spool
+from telerelay.metrics.distribution import Counted, Histogram
 from telerelay.node.core import (
     AgentReady,
     Answers,
@@ -63,12 +64,13 @@ class Bridge:
         self._registry = registry
         self._accept = accept
         self._log = structlog.get_logger("bridge")
-        self._waiting: dict[bytes, list[RouteAsked]] = {}
+        self._waiting: dict[bytes, list[tuple[RouteAsked, float]]] = {}
         self._unanswered: set[int] = set()
         self._started: dict[int, float] = {}
         self._recorded: dict[str | None, list[int]] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._routed = 0
+        self._decided_s = Histogram()
         self.stopped = asyncio.Event()
 
     def take(self, events: Sequence[Any]) -> None:
@@ -93,6 +95,10 @@ class Bridge:
             "routes_waiting": len(self._unanswered),
             "agents_present": len(self._presence),
         }
+
+    def distributions(self) -> dict[str, Counted]:
+        """Seconds from taking a request to its answer."""
+        return {"decision": self._decided_s.read()}
 
     async def close(self) -> None:
         """End what runs for requests that came last."""
@@ -122,14 +128,15 @@ class Bridge:
     # ------------------------------------------------------------ one attempt
 
     def _asked(self, asked: RouteAsked) -> None:
+        taken = time.monotonic()
         self._registry.seen(asked.organisation, asked.client)
         snapshot = self._snapshots.current(asked.organisation)
         if snapshot is not None:
-            self._decide(asked, snapshot)
+            self._decide(asked, snapshot, taken)
             return
         self._unanswered.add(asked.ticket)
         waiting = self._waiting.setdefault(asked.organisation, [])
-        waiting.append(asked)
+        waiting.append((asked, taken))
         if len(waiting) == 1:
             task = asyncio.create_task(self._load(asked.organisation))
             self._tasks.add(task)
@@ -141,19 +148,19 @@ class Bridge:
             snapshot = await self._snapshots.load(organisation)
         except TelerelayError as error:
             self._log.error("a request cannot be decided", code=error.code, reason=error.detail)
-            for asked in self._take_waiting(organisation):
+            for asked, _taken in self._take_waiting(organisation):
                 self._answers.later(asked.ticket, RETRY_S)
         else:
-            for asked in self._take_waiting(organisation):
-                self._decide(asked, snapshot)
+            for asked, taken in self._take_waiting(organisation):
+                self._decide(asked, snapshot, taken)
 
-    def _take_waiting(self, organisation: bytes) -> list[RouteAsked]:
+    def _take_waiting(self, organisation: bytes) -> list[tuple[RouteAsked, float]]:
         waiting = self._waiting.pop(organisation)
-        still = [asked for asked in waiting if asked.ticket in self._unanswered]
-        self._unanswered.difference_update(asked.ticket for asked in waiting)
+        still = [(asked, taken) for asked, taken in waiting if asked.ticket in self._unanswered]
+        self._unanswered.difference_update(asked.ticket for asked, _taken in waiting)
         return still
 
-    def _decide(self, asked: RouteAsked, snapshot: Snapshot | None) -> None:
+    def _decide(self, asked: RouteAsked, snapshot: Snapshot | None, taken: float) -> None:
         self._routed += 1
         self._log.debug(
             "attempt asked",
@@ -176,6 +183,7 @@ class Bridge:
                 self._spool.append(_start(asked, agent), partial(self._durable, asked.ticket))
             case decision:
                 assert_never(decision)
+        self._decided_s.observe(time.monotonic() - taken)
 
     def _durable(self, ticket: int, code: str | None) -> None:
         if not self._recorded:

@@ -66,6 +66,14 @@ class Cluster:
         """What an administrator needs to know: pins and this node's addresses."""
         return ClusterLine(self.authority.pins(self.successor), (node,))
 
+    def expiries(self) -> dict[str, int]:
+        """When the certificates of node and CA expire, Unix seconds, by the names of monitoring."""
+        leaf, ca = parse_chain(self.chain_file.read_bytes())
+        return {
+            "node_certificate_expires": int(leaf.not_valid_after_utc.timestamp()),
+            "ca_certificate_expires": int(ca.not_valid_after_utc.timestamp()),
+        }
+
     def certify(self, name: str, now: int) -> None:
         """See to it that the node's certificate is there, for `name`, and lives on for RENEW_S.
 

@@ -8,6 +8,7 @@ from typing import Any, Final, Self
 
 import httpx
 
+from telerelay.metrics.distribution import Counted, Snapshot
 from telerelay.node.draining import Progress, State
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.json_fields import Fields, each
@@ -125,6 +126,14 @@ class NodeControl:
         """The node's counters and gauges."""
         counted: dict[str, int] = self._ask("GET", "/v1/node")["statistics"]
         return counted
+
+    def snapshot(self) -> Snapshot:
+        """All that the node counts."""
+        answer = self._ask("GET", "/v1/node")
+        return Snapshot(
+            answer["statistics"],
+            {name: Counted(**shown) for name, shown in answer["distributions"].items()},
+        )
 
     def audit_records(self, wanted: Mapping[str, str | int]) -> Iterator[bytes]:
         """Audit records that fit (`node.api.audit.Asked`), one a line, oldest first."""

@@ -1,10 +1,8 @@
 """The node's life: opened in order, served until told to stop, closed in the reverse order."""
 
 import asyncio
-import gc
 import os
 import signal
-import sys
 import time
 from collections.abc import AsyncIterator, Callable, Coroutine, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -19,6 +17,12 @@ from telerelay.audit.auditing import Auditor
 from telerelay.audit.checkpoints import Notary
 from telerelay.audit.moving import Mover
 from telerelay.audit.spool import Spool
+from telerelay.documents.ageing import Ageing
+from telerelay.metrics import process
+from telerelay.metrics.app import create_app as create_monitoring_app
+from telerelay.metrics.collector import NodeCollector
+from telerelay.metrics.lag import LoopLag
+from telerelay.node import monitoring
 from telerelay.node.administration import Administration
 from telerelay.node.admitting import Admitting
 from telerelay.node.api.app import create_app
@@ -167,12 +171,20 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
 
         bridge = Bridge(KINDS, _CoreAnswers(node), snapshots, spool, presence, registry, accept)
         stack.push_async_callback(bridge.close)
+        lag, ageing, expiries = LoopLag(), Ageing(store), cluster.expiries()
+        counting = (node, bridge, registry, spool, store, ageing, lag, process)
+        monitored = stack.enter_context(monitoring.bind(settings.metrics_listen))
         standing = Standing(
             address,
             PROGRAM,
             listening,
             cluster.line(address).format(),
-            [node.statistics, bridge.statistics, registry.statistics, spool.statistics, _memory],
+            monitoring.url(monitored),
+            [
+                *(part.statistics for part in counting),
+                lambda: {**expiries, "monitors_evicted": monitors.evicted},
+            ],
+            [part.distributions for part in (node, bridge, spool, lag)],
         )
         endpoints = Connections(create_app(administration, standing))
         operators = Connections(create_app(administration, standing, auditor=audit))
@@ -185,6 +197,12 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         stack.callback(asyncio.get_running_loop().remove_reader, node.event_fd())
         tasks.start(registry.tell_newcomers())
         tasks.start(registry.write_sightings())
+        tasks.start(lag.watch())
+        tasks.start(ageing.watch())
+        readiness = monitoring.readiness(draining, bridge, store, spool)
+        monitors = Connections(create_monitoring_app(NodeCollector(standing.snapshot), readiness))
+        stack.push_async_callback(monitors.close, CLOSE_S)
+        stack.callback((await monitors.serve(monitored)).close)
         yield _Running(node, bridge, standing, cluster, administration, tasks)
 
 
@@ -217,14 +235,6 @@ async def _open_audit(
     await spool.seal()
     tasks.start(mover.follow(spool))
     return Auditor(store, spool, mover)
-
-
-def _memory() -> dict[str, int]:
-    """How many small objects Python holds (flat, however many agents wait), and its full collections."""
-    return {
-        "python_blocks": sys.getallocatedblocks(),
-        "python_collections": gc.get_stats()[-1]["collections"],
-    }
 
 
 @dataclass(frozen=True)

@@ -131,6 +131,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="Addresses that endpoints dial, HOST:PORT; default: those that the node listens on.",
         ),
     ] = msgspec.field(default_factory=list)
+    metrics_listen: Annotated[
+        Listener,
+        Meta(
+            description="Address of /metrics, /healthz and /readyz, IP:PORT; whoever reaches it is answered."
+        ),
+    ] = Listener("127.0.0.1:9464")
     workers: Annotated[
         int,
         Meta(ge=1, le=256, description="Threads that move bytes; default: one for each processor."),

@@ -1,15 +1,15 @@
 """Opens the store, brings its tables up to date, and hands out transactions."""
 
 import asyncio
-from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager, contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import structlog
 from alembic import command
 from alembic.config import Config
-from sqlalchemy import Connection, create_engine, event
+from sqlalchemy import Connection, create_engine, event, select
 from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
@@ -34,6 +34,7 @@ class Store:
         writing = engine.execution_options(**{_WRITES: True})
         self._writers = async_sessionmaker(writing, expire_on_commit=False)
         self._turn = asyncio.Lock()
+        self._ended = self._failed = self._queued = 0
 
     @classmethod
     async def open(cls, file: Path) -> "Store":
@@ -50,14 +51,25 @@ class Store:
         """Give every connection back; what was committed is on the disk."""
         await self._engine.dispose()
 
+    def statistics(self) -> dict[str, int]:
+        """Transactions that ended well, that the database refused, and that wait for their turn to write."""
+        return {
+            "store_transactions": self._ended,
+            "store_failures": self._failed,
+            "store_waiting": self._queued,
+        }
+
+    async def answers(self) -> None:
+        """Return when the database has answered. Raises TelerelayError(STORE)."""
+        async with self.reading() as session:
+            await session.execute(select(1))
+
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
         """One consistent view. Raises TelerelayError(STORE)."""
-        try:
+        with self._counting():
             async with self._readers() as session:
                 yield session
-        except SQLAlchemyError as error:
-            raise _store_error(error) from error
 
     @asynccontextmanager
     async def writing(self) -> AsyncIterator[AsyncSession]:
@@ -65,11 +77,32 @@ class Store:
 
         Raises TelerelayError(STORE).
         """
-        try:
-            async with self._turn, self._writers.begin() as session:
+        with self._counting():
+            async with self._next_writer(), self._writers.begin() as session:
                 yield session
+
+    @asynccontextmanager
+    async def _next_writer(self) -> AsyncIterator[None]:
+        """Wait for the turn to write, and have it."""
+        self._queued += 1
+        try:
+            await self._turn.acquire()
+        finally:
+            self._queued -= 1
+        try:
+            yield
+        finally:
+            self._turn.release()
+
+    @contextmanager
+    def _counting(self) -> Iterator[None]:
+        """Count how a transaction ends. Raises TelerelayError(STORE) for what the database refused."""
+        try:
+            yield
         except SQLAlchemyError as error:
+            self._failed += 1
             raise _store_error(error) from error
+        self._ended += 1
 
 
 def migrate(file: Path) -> None:

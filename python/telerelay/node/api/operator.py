@@ -45,6 +45,14 @@ class Reason(Body):
     reason: Annotated[str, Field(min_length=1, max_length=REASON_MAXIMUM)]
 
 
+class Counted(Body):
+    """How much of what size there was (`telerelay.metrics.distribution`)."""
+
+    upper: list[float]
+    counts: list[int]
+    sum: float
+
+
 class Overview(Body):
     """The node: who it is, where it listens, what it counts."""
 
@@ -53,6 +61,7 @@ class Overview(Body):
     listening: list[str]
     advertised: list[str]
     statistics: dict[str, int]
+    distributions: dict[str, Counted]
 
 
 class ClusterLine(Body):
@@ -107,12 +116,17 @@ async def suspend(organisation: Hash, body: Reason, acting: Acting) -> Empty:
 async def overview(request: Request) -> Overview:
     """The node as it stands."""
     standing = _standing(request)
+    snapshot = standing.snapshot()
     return Overview(
         name=standing.name,
         program=standing.program,
         listening=list(standing.listening),
         advertised=list(standing.node.addresses),
-        statistics=standing.statistics(),
+        statistics=dict(snapshot.numbers),
+        distributions={
+            name: Counted(upper=list(shown.upper), counts=list(shown.counts), sum=shown.sum)
+            for name, shown in snapshot.distributions.items()
+        },
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import os
 import socket
+from collections import deque
 from pathlib import Path
 from typing import Any, Final
 
@@ -14,6 +15,7 @@ from uvicorn.server import ServerState
 from telerelay.node.core import Identity
 from telerelay_endpoint.limits import LIMITS
 
+METRICS_CONNECTIONS: Final = LIMITS["metrics_connections"]
 KEEP_ALIVE_S: Final = LIMITS["api_keep_alive_s"]
 _PRIVATE_UMASK: Final = 0o177
 
@@ -38,6 +40,8 @@ class Connections:
         self._config.load()
         self._state = ServerState()
         self._tasks: set[asyncio.Task[None]] = set()
+        self.evicted = 0
+        """Connections that had to go because there were too many (`serve`)."""
 
     def accept(self, descriptor: int, identity: Identity | None, address: str) -> None:
         """Serve a stream socket that carries plaintext; it is owned from here."""
@@ -58,6 +62,19 @@ class Connections:
             )
         finally:
             os.umask(umask)
+
+    async def serve(self, listening: socket.socket) -> asyncio.Server:
+        """Serve whoever connects to a socket, `METRICS_CONNECTIONS` at once: the oldest has to go."""
+        newest: deque[HttpToolsProtocol] = deque(maxlen=METRICS_CONNECTIONS)
+
+        def protocol() -> HttpToolsProtocol:
+            if len(newest) == newest.maxlen and newest[0] in self._state.connections:
+                newest[0].transport.abort()
+                self.evicted += 1
+            newest.append(self._protocol({"identity": None, "address": "metrics"}))
+            return newest[-1]
+
+        return await asyncio.get_running_loop().create_server(protocol, sock=listening)
 
     async def close(self, timeout_s: float) -> None:
         """Finish the requests that run, for `timeout_s` at most, and close."""

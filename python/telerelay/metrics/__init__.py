@@ -1,0 +1,1 @@
+"""What does a node count, and how do monitoring systems and people read it?"""
