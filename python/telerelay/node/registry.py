@@ -6,10 +6,11 @@ Both go to and from SQL in batches, behind the events: a morning's thousands cos
 import asyncio
 import time
 from itertools import islice
-from typing import Final
+from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy import bindparam, update
+from sqlalchemy.orm import InstrumentedAttribute
 
 from telerelay.documents.news import news_for
 from telerelay.node.core import NEWS_NAMES, DataPlane
@@ -18,9 +19,11 @@ from telerelay.store.tables import Device
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
-NEWCOMERS: Final = LIMITS["newcomers"]
+BATCH: Final = LIMITS["newcomers"]
 SEEN_S: Final = LIMITS["last_seen_s"]
 RETRY_S: Final = LIMITS["registry_retry_s"]
+
+_Value = TypeVar("_Value", int, str)
 
 
 class Registry:
@@ -57,7 +60,7 @@ class Registry:
         while True:
             await self._came.wait()
             self._came.clear()
-            while batch := list(islice(self._newcomers.items(), NEWCOMERS)):
+            while batch := list(islice(self._newcomers.items(), BATCH)):
                 try:
                     async with self._store.reading() as session:
                         told = await news_for(
@@ -84,23 +87,27 @@ class Registry:
                 self._log.error("sightings are not written", reason=error.detail)
 
     async def flush(self) -> None:
-        """Write what was gathered. Raises TelerelayError(STORE); it is kept then."""
-        seen, flagged = dict(self._seen), dict(self._flagged)
-        if not seen and not flagged:
-            return
+        """Write what was gathered, a batch at a time: thousands in one statement would hold the event loop.
+
+        Raises TelerelayError(STORE); what was not written is kept.
+        """
+        await self._write(self._seen, Device.last_seen)
+        await self._write(self._flagged, Device.flagged)
+
+    async def _write(
+        self, gathered: dict[tuple[bytes, bytes], _Value], column: InstrumentedAttribute[_Value | None]
+    ) -> None:
         mine = (Device.organisation == bindparam("of"), Device.id == bindparam("device"))
-        async with self._store.writing() as session:
-            connection = await session.connection()
-            if seen:
+        statement = update(Device).where(*mine).values({column: bindparam("value")})
+        entries = list(gathered.items())
+        for first in range(0, len(entries), BATCH):
+            batch = entries[first : first + BATCH]
+            async with self._store.writing() as session:
+                connection = await session.connection()
                 await connection.execute(
-                    update(Device).where(*mine).values(last_seen=bindparam("value")),
-                    [{"of": key[0], "device": key[1], "value": value} for key, value in seen.items()],
+                    statement, [{"of": key[0], "device": key[1], "value": value} for key, value in batch]
                 )
-            if flagged:
-                await connection.execute(
-                    update(Device).where(*mine).values(flagged=bindparam("value")),
-                    [{"of": key[0], "device": key[1], "value": value} for key, value in flagged.items()],
-                )
-        # Only what was written: a sighting that came meanwhile is newer.
-        self._seen = {key: value for key, value in self._seen.items() if seen.get(key) != value}
-        self._flagged = {key: value for key, value in self._flagged.items() if flagged.get(key) != value}
+            for key, value in batch:
+                # A sighting that came meanwhile is newer.
+                if gathered.get(key) == value:
+                    del gathered[key]

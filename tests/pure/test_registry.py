@@ -1,0 +1,68 @@
+"""What the registry writes down about devices: all of it, in batches, nothing older over something newer."""
+
+import os
+import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+from sqlalchemy.ext.asyncio import AsyncSession
+
+from telerelay.node.registry import BATCH, Registry
+from telerelay.store.engine import Store
+from telerelay.store.tables import Device
+from tests.kit.fake_core import FakeCore
+from tests.kit.tenant import Tenant
+
+
+async def test_thousands_are_written_in_batches_and_a_newer_sighting_stays(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, tenant = await Store.open(tmp_path / "store.db"), Tenant(now=int(time.time()))
+    await tenant.admit(store)
+    devices = [os.urandom(32) for _ in range(2 * BATCH + 1)]
+    async with store.writing() as session:
+        session.add_all(
+            Device(
+                organisation=tenant.id,
+                id=device,
+                kind="agent",
+                label="",
+                computer=number.to_bytes(10, "big"),
+                enrolled=1,
+            )
+            for number, device in enumerate(devices)
+        )
+    registry = Registry(store, FakeCore())
+    for device in devices:
+        registry.seen(tenant.id, device)
+    registry.flagged(tenant.id, devices[0], "ID_IN_USE")
+    writing, transactions = store.writing, 0
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[AsyncSession]:
+        nonlocal transactions
+        transactions += 1
+        async with writing() as session:
+            yield session
+            # It comes again while the first batch is written.
+            if transactions == 1:
+                registry._seen[(tenant.id, devices[0])] = 2**40
+
+    monkeypatch.setattr(store, "writing", counted)
+    await registry.flush()
+    assert transactions == 3 + 1
+    assert registry.statistics()["sightings_waiting"] == 1
+    async with store.reading() as session:
+        seen = list(await session.scalars(select(Device.last_seen)))
+        flagged = list(await session.scalars(select(Device.flagged).where(Device.flagged.is_not(None))))
+    assert len(seen) == len(devices)
+    assert None not in seen
+    assert flagged == ["ID_IN_USE"]
+    await registry.flush()
+    assert registry.statistics()["sightings_waiting"] == 0
+    async with store.reading() as session:
+        assert 2**40 in set(await session.scalars(select(Device.last_seen)))
+    await store.close()
