@@ -65,8 +65,9 @@ bench: setup ## measure the relay against its goals; ONLY=B6,B7 measures these, 
 	cargo build --package telerelay-load --locked --quiet
 	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(CHECK),--check '$(CHECK)')
 
-fuzz: ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface
+fuzz: setup ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface; then Python's parsers and the API
 	@relay_core/fuzz/run.sh
+	$(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/pure/test_parsers.py tests/node/test_api_requests.py
 
 limits: ## write docs/LIMITS.md and PROTOCOL.md §12 from relay_core/spec/limits.toml
 	@python3 relay_core/spec/tables.py

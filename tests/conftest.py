@@ -6,6 +6,10 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
+from hypothesis import settings
+
+# `make fuzz` runs what looks at arbitrary input with this one.
+settings.register_profile("fuzz", max_examples=20_000)
 
 
 @pytest.fixture(autouse=True)
