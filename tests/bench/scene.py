@@ -1,7 +1,6 @@
 """What a benchmark stands on: a real node with a throw-away organisation, fleets of agents and clients."""
 
 import json
-import os
 import socket
 import sys
 import tempfile
@@ -23,8 +22,11 @@ _CLIENTS_FROM: Final = "127.2.0.0/16"
 _READY_S: Final = 240.0
 _SETTLED_S: Final = 60.0
 _LOOK_S: Final = 0.1
-_BACKGROUND: Final = 10
-"""The niceness of what is load only: on a machine this small it would measure itself otherwise."""
+_BACKGROUND: Final = 5
+"""The niceness of what is load only: on a machine this small it would measure itself otherwise.
+
+A third of the processor's share of whoever is measured: with less, handshakes run into the node's deadlines.
+"""
 
 _Seen = TypeVar("_Seen")
 
@@ -178,8 +180,3 @@ def whole_seconds(held: Driver, begin: float, end: float) -> list[Mapping[str, A
 def wait_until(moment: float) -> None:
     """Return at that moment (monotonic)."""
     time.sleep(max(moment - time.monotonic(), 0.0))
-
-
-def descriptors_for(agents: int) -> bool:
-    """Whether this machine lets a process have what a node with so many agents needs."""
-    return os.sysconf("SC_OPEN_MAX") > agents + 1_000

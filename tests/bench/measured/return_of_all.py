@@ -9,6 +9,8 @@ from collections.abc import Sequence
 from statistics import median
 from typing import Final
 
+import httpx
+
 from tests.bench.benchmark import Benchmark, Say
 from tests.bench.driver import Driver
 from tests.bench.rows import Goal, Row, measured
@@ -20,6 +22,7 @@ _QUIET_S: Final = 6.0
 _RETURN_S: Final = 180.0
 _HANDSHAKES_S: Final = 6.0
 _STALL_MS: Final = 5.0
+_SCRAPES: Final = 20
 
 
 def _measure(say: Say) -> Sequence[Row]:
@@ -28,6 +31,7 @@ def _measure(say: Say) -> Sequence[Row]:
         rate = _handshakes_per_s(scene)
         say(f"{rate:.0f} handshakes a second; now {_AGENTS} agents beside {_LIVE} sessions")
         fleets, live = _arrive(scene)
+        scrapes = [_scrape_ms(scene) for _ in range(_SCRAPES)]
         say("all are there; the node is killed and started again")
         came_s, cpu_s, lateness = _return(scene, fleets, say)
     return [
@@ -52,6 +56,13 @@ def _measure(say: Say) -> Sequence[Row]:
             "since the drivers share both",
         ),
         live,
+        measured(
+            "B8.scrape",
+            "a scrape of a node with 9,000 ready agents, over HTTP",
+            "ms",
+            scrapes,
+            goal=Goal("most", 20),
+        ),
     ]
 
 
@@ -86,6 +97,12 @@ def _arrive(scene: Scene) -> tuple[list[Driver], Row]:
         note="peer: the seconds before",
     )
     return fleets, row
+
+
+def _scrape_ms(scene: Scene) -> float:
+    began = time.perf_counter()
+    httpx.get(scene.node.metrics_url).raise_for_status()
+    return 1e3 * (time.perf_counter() - began)
 
 
 def _return(scene: Scene, fleets: Sequence[Driver], say: Say) -> tuple[float, float, dict[str, float]]:
