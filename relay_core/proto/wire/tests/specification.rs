@@ -77,7 +77,8 @@ fn the_catalogue_of_errors_is_the_enum_and_the_table() {
 #[test]
 fn every_error_has_a_sentence_and_a_remedy_in_both_languages() {
     for (code, entry) in parsed(ERRORS) {
-        let keys: Vec<&String> = entry.as_table().expect("a table").keys().collect();
+        let mut keys: Vec<&String> = entry.as_table().expect("a table").keys().collect();
+        keys.retain(|key| *key != "awaits");
         assert_eq!(
             keys,
             ["exit", "remedy", "retry", "sentence", "who"],
