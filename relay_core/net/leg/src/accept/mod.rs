@@ -3,9 +3,11 @@
 mod tests;
 
 use std::io;
+use std::mem::MaybeUninit;
 use std::time::Duration;
 
 use rustls::server::Acceptor;
+use socket2::SockRef;
 use telerelay_wire::limits;
 use telerelay_wire::limits::{CLIENT_HELLO, CLIENT_HELLO_BYTES, HANDSHAKE};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -100,7 +102,8 @@ impl AcceptError {
 }
 
 /// Takes a new connection through its handshake, within [`CLIENT_HELLO`] and [`HANDSHAKE`]. One that is refused reads why,
-/// as an alert. `turn` is waited for between ClientHello and the first cryptography: whether the handshake may begin.
+/// as an alert. `turn` is waited for between ClientHello and the first cryptography: whether the handshake may begin. Whoever
+/// left meanwhile costs none.
 pub async fn accept(
     stream: &mut TcpStream,
     configs: &NodeConfigs,
@@ -108,10 +111,12 @@ pub async fn accept(
 ) -> Result<Accepted, AcceptError> {
     let accepted = match timeout(CLIENT_HELLO, client_hello(stream)).await {
         Ok(Ok((language, hello))) => {
-            if turn.await {
-                greet(stream, configs, language, &hello).await
-            } else {
+            if !turn.await {
                 turn_away(stream, &BUSY, AcceptError::Busy).await
+            } else if has_left(stream) {
+                Err(io::Error::from(io::ErrorKind::UnexpectedEof).into())
+            } else {
+                greet(stream, configs, language, &hello).await
             }
         }
         Ok(Err(error)) => Err(error),
@@ -147,6 +152,15 @@ async fn greet(
         language,
         identity,
     })
+}
+
+/// Whether the other side has given up while it waited for its turn: a node that is late spends its processor on those who
+/// still wait, or it would never be on time again.
+fn has_left(stream: &TcpStream) -> bool {
+    match SockRef::from(stream).peek(&mut [MaybeUninit::uninit()]) {
+        Ok(length) => length == 0,
+        Err(error) => error.kind() != io::ErrorKind::WouldBlock,
+    }
 }
 
 /// Sends an alert.

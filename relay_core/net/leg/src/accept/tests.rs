@@ -147,6 +147,22 @@ async fn who_may_not_begin_reads_internal_error_before_any_cryptography() {
     assert_eq!(answer, alert(80));
 }
 
+#[tokio::test]
+async fn whoever_left_before_its_turn_costs_no_cryptography() {
+    let fixture = Fixture::new();
+    let (mut stranger, mut node) = connect().await;
+    // Whoever began with this would send an alert.
+    let hello = client_hello(&[0x0303], &[b"telerelay/1"]);
+    stranger.write_all(&hello).await.unwrap();
+    stranger.shutdown().await.unwrap();
+    let left = accept(&mut node, &fixture.configs, ready(true)).await;
+    drop(node);
+    let mut answer = Vec::new();
+    stranger.read_to_end(&mut answer).await.unwrap();
+    assert!(matches!(left, Err(AcceptError::Left(_))));
+    assert_eq!(answer, []);
+}
+
 #[tokio::test(start_paused = true)]
 async fn a_stranger_who_says_nothing_holds_a_descriptor_for_three_seconds() {
     let fixture = Fixture::new();
