@@ -1,6 +1,8 @@
 """The catalogue as exceptions and as one line on a terminal."""
 
 import re
+import subprocess
+import sys
 import tomllib
 from pathlib import Path
 
@@ -44,6 +46,23 @@ def test_every_sentence_is_there_in_both_languages() -> None:
         for texts in (known.sentence, known.remedy):
             assert texts["en"].isascii()
             assert re.search(r"[぀-ヿ一-鿿]", texts["ja"])
+
+
+def test_a_remedy_names_commands_that_there_are() -> None:
+    command = re.compile(r"telerelay(?:-agent|-client)?(?: [a-z]+)+")
+    named = {code: set(command.findall(known.remedy["en"])) for code, known in catalogue().items()}
+    assert sum(map(bool, named.values())) > 5
+    for code, commands in named.items():
+        for words in commands:
+            assert words in entry(code).remedy["ja"]
+            name, *rest = words.split()
+            asked = subprocess.run(
+                [Path(sys.executable).with_name(name), *rest, "--help"],
+                capture_output=True,
+                text=True,
+                check=False,
+            )
+            assert asked.returncode == 0, f"{code}: {asked.stderr}"
 
 
 def test_who_broke_it_is_in_the_type() -> None:
