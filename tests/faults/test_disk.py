@@ -1,5 +1,6 @@
 """A full disk and a read-only one: what a node says, and that it goes on when there is room again."""
 
+import asyncio
 import subprocess
 import time
 from collections.abc import Iterator
@@ -10,6 +11,7 @@ import pytest
 from telerelay_core import SessionEnded, SessionOpened
 from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.errors import TelerelayError
+from tests.kit.beside import beside
 from tests.kit.condition import eventually
 from tests.kit.hostile.endpoints import end_of
 from tests.kit.meeting import agent_of, client_of
@@ -53,13 +55,16 @@ async def test_a_full_disk_joins_nobody_and_keeps_the_node(node: NodeProcess) ->
     node.admit(tenant)
     node.publish(tenant)
     ballast = node.data / "ballast"
-    async with agent_of(node, tenant):
+    async with agent_of(node, tenant), beside(node) as session:
         _fill(ballast)
         # The page of the spool that was begun still takes some records; then there is not a byte left.
         codes = [await _code(node, tenant)]
         while codes[-1] == "DONE" and len(codes) < 20:
             codes.append(await _code(node, tenant))
         assert codes[-1] == "AUDIT_UNAVAILABLE"
+        await session.runs()
+        counts = await asyncio.to_thread(node.statistics)
+        assert (counts["audit_failing"], counts["refused.AUDIT_UNAVAILABLE"]) == (1, 1)
         with node.organisation(tenant, Role.ADMIN) as admin:
             assert admin.overview().organisation == tenant.id
             with pytest.raises(TelerelayError) as caught:

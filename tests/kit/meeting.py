@@ -6,7 +6,7 @@ from typing import Any
 
 from telerelay_endpoint.certificates import Role, encode_certificate
 from tests.kit.hostile.certified import Certified
-from tests.kit.hostile.desktop import open_desktop
+from tests.kit.hostile.desktop import Serve, greet, open_desktop
 from tests.kit.hostile.endpoints import (
     PROGRAM,
     RunningAgent,
@@ -20,11 +20,11 @@ from tests.kit.tenant import Tenant
 
 
 @asynccontextmanager
-async def agent_of(node: NodeProcess, tenant: Tenant) -> AsyncIterator[RunningAgent]:
-    """The tenant's agent in front of an echo that greets first; it is online."""
+async def agent_of(node: NodeProcess, tenant: Tenant, serve: Serve = greet) -> AsyncIterator[RunningAgent]:
+    """The tenant's agent in front of a desktop, by default an echo that greets first; it is online."""
     own, root = _certified(node, tenant, Role.AGENT), encode_certificate(tenant.root)
     async with (
-        open_desktop() as desktop,
+        open_desktop(serve) as desktop,
         running_agent(own, root, _dial(node, tenant), desktop.address) as agent,
     ):
         await online(agent)

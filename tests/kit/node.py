@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
@@ -46,6 +46,7 @@ class NodeProcess:
         self.data = folder / "node"
         self.log = folder / "node.log"
         self.address = "127.0.0.1:0"
+        self.listeners: list[str] = []
         self.metrics_url = ""
         self._metrics_address = "127.0.0.1:0"
         self._program = program
@@ -89,7 +90,8 @@ class NodeProcess:
         line = self.process.stdout.readline() if readable else ""
         assert line, f"the node did not start:\n{self.log.read_text()}"
         ready: dict[str, Any] = json.loads(line)
-        self.address = ready["listeners"][0]
+        self.listeners = ready["listeners"]
+        self.address = self.listeners[0]
         self.metrics_url = ready["metrics_url"]
         self._metrics_address = urlsplit(self.metrics_url).netloc
         return ready
@@ -104,6 +106,10 @@ class NodeProcess:
             return process.wait(STOP_TIMEOUT_S)
         finally:
             self._end(process)
+
+    def hang_up(self) -> None:
+        """SIGHUP: it looks whether there is another certificate."""
+        self.process.send_signal(signal.SIGHUP)
 
     def kill(self) -> None:
         """SIGKILL: the node dies as it stands."""
@@ -169,7 +175,7 @@ class NodeProcess:
 
     def records(self) -> list[dict[str, Any]]:
         """Every audit record there is by now, in order, from SQL and spool. Checkpoints tell of nobody."""
-        with sqlite3.connect(f"file:{self.data}/store.db?mode=ro", uri=True) as store:
+        with closing(sqlite3.connect(f"file:{self.data}/store.db?mode=ro", uri=True)) as store:
             rows = [bytes(row[0]) for row in store.execute("SELECT record FROM audit_records ORDER BY seq")]
         spooled = [
             line

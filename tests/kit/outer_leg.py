@@ -62,6 +62,10 @@ class OuterLeg:
         header = await self._reader.readexactly(frames.HEADER)
         return header + await self._reader.readexactly(int.from_bytes(header[:2], "big"))
 
+    def finish(self) -> None:
+        """End it as TLS says: close_notify, then FIN."""
+        self._writer.close()
+
     def close(self) -> None:
         """End it without a word."""
         self._writer.transport.abort()

@@ -41,3 +41,34 @@ pub fn tune(socket: &SockRef<'_>) -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(all(test, target_os = "linux"))]
+mod tests {
+    use std::net::TcpStream;
+
+    use super::*;
+
+    #[test]
+    fn a_connection_that_came_in_finds_a_dead_other_end_by_itself() {
+        let listener = listen("127.0.0.1:0".parse().unwrap()).unwrap();
+        listener.set_nonblocking(false).unwrap();
+        let _there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (here, _) = listener.accept().unwrap();
+        let here = SockRef::from(&here);
+        assert!(here.keepalive().unwrap());
+        assert_eq!(here.tcp_keepalive_time().unwrap(), limits::TCP_KEEPALIVE);
+        assert_eq!(
+            here.tcp_keepalive_interval().unwrap(),
+            limits::TCP_KEEPALIVE_EVERY
+        );
+        assert_eq!(
+            here.tcp_keepalive_retries().unwrap(),
+            limits::TCP_KEEPALIVE_TRIES
+        );
+        assert_eq!(
+            here.tcp_user_timeout().unwrap(),
+            Some(limits::TCP_UNACKNOWLEDGED)
+        );
+        assert!(here.tcp_nodelay().unwrap());
+    }
+}

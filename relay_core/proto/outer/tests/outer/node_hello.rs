@@ -167,6 +167,25 @@ fn keepalive_is_answered_with_the_return_window_and_keeps_the_leg() {
 }
 
 #[test]
+fn a_half_open_leg_is_found_behind_two_keepalives_and_its_place_is_free() {
+    let mut bench = Bench::new();
+    let half_open = bench.agent(7);
+    let living = bench.agent(8);
+    bench.out();
+    for _ in 0..2 {
+        assert!(bench.wait(secs(45)).is_empty());
+        assert_eq!(bench.frame(living, ask()), ["2< KEEPALIVE"]);
+    }
+    assert_eq!(bench.wait(secs(10)), ["100000 1 drop", "100000 gone 7"]);
+    assert_eq!(bench.node.census().ready, 1);
+    // Nobody is asked whether the old one lives.
+    bench.agent(7);
+    assert_eq!(bench.out(), ["3< WELCOME", "ready 7"]);
+    assert!(bench.frame(half_open, pong()).is_empty());
+    assert_eq!(bench.node.census().ready, 2);
+}
+
+#[test]
 fn a_ready_leg_that_leaves_is_told_out() {
     let mut bench = Bench::new();
     let leg = bench.agent(7);
