@@ -148,11 +148,17 @@ class Bridge:
             snapshot = await self._snapshots.load(organisation)
         except TelerelayError as error:
             self._log.error("a request cannot be decided", code=error.code, reason=error.detail)
-            for asked, _taken in self._take_waiting(organisation):
-                self._answers.later(asked.ticket, RETRY_S)
+            self._put_off(organisation)
+        except Exception:  # noqa: BLE001 — what one organisation's rows break must not reach another's
+            self._log.exception("a request cannot be decided", code="INTERNAL")
+            self._put_off(organisation)
         else:
             for asked, taken in self._take_waiting(organisation):
                 self._decide(asked, snapshot, taken)
+
+    def _put_off(self, organisation: bytes) -> None:
+        for asked, _taken in self._take_waiting(organisation):
+            self._answers.later(asked.ticket, RETRY_S)
 
     def _take_waiting(self, organisation: bytes) -> list[tuple[RouteAsked, float]]:
         waiting = self._waiting.pop(organisation)
@@ -161,6 +167,15 @@ class Bridge:
         return still
 
     def _decide(self, asked: RouteAsked, snapshot: Snapshot | None, taken: float) -> None:
+        """Answer. Where that breaks, nobody else's request breaks with it."""
+        try:
+            self._answer(asked, snapshot)
+        except Exception:  # noqa: BLE001 — one session's fault must not become everybody's
+            self._log.exception("a request cannot be decided", code="INTERNAL", attempt=asked.attempt)
+            self._answers.later(asked.ticket, RETRY_S)
+        self._decided_s.observe(time.monotonic() - taken)
+
+    def _answer(self, asked: RouteAsked, snapshot: Snapshot | None) -> None:
         self._routed += 1
         self._log.debug(
             "attempt asked",
@@ -183,7 +198,6 @@ class Bridge:
                 self._spool.append(_start(asked, agent), partial(self._durable, asked.ticket))
             case decision:
                 assert_never(decision)
-        self._decided_s.observe(time.monotonic() - taken)
 
     def _durable(self, ticket: int, code: str | None) -> None:
         if not self._recorded:
