@@ -75,13 +75,13 @@ def verify_checkpoint(encoded: bytes, ca: x509.Certificate) -> Checkpoint:
 
 
 class Notary:
-    """Signs for one node, and keeps its newest checkpoint in a file outside of the database.
+    """Signs for one node by `signer`, and keeps its newest checkpoint in a file outside of the database.
 
     So a database from which the newest records are gone is found out at the next start.
     """
 
     def __init__(self, signer: Signer, file: Path) -> None:
-        self._signer = signer
+        self.signer = signer
         self._file = file
         self._covered = -1
 
@@ -109,7 +109,7 @@ class Notary:
 
     def sign(self, head: Head, time: int) -> bytes:
         """A checkpoint at `head`. `time`: Unix seconds."""
-        return sign(TYP, Checkpoint(head, time).encode(), self._signer)
+        return sign(TYP, Checkpoint(head, time).encode(), self.signer)
 
     def keep(self, head: Head, signed: bytes) -> None:
         """The checkpoint `signed` at `head` is durable in the chain. Blocks. Raises OSError."""

@@ -23,7 +23,13 @@ from telerelay.authority.signing import Signer, sign_nodes
 from telerelay.node.settings import split_address
 from telerelay.store import tables
 from telerelay_endpoint import cose, files
-from telerelay_endpoint.certificates import NODE_URI, CertificateRefusedError, format_chain, parse_chain
+from telerelay_endpoint.certificates import (
+    NODE_URI,
+    CertificateRefusedError,
+    format_chain,
+    parse_chain,
+    verify_node_certificate,
+)
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.keys import create_key_file, load_key_file, write_key_file
 from telerelay_endpoint.limits import LIMITS
@@ -84,6 +90,14 @@ class Cluster:
         ).public_key()
         if not _serves(self.chain_file, key, name, now):
             _write(self.chain_file, format_chain(self.authority.certify_node(key, name, now)))
+
+    def require_own(self, name: str, now: int) -> None:
+        """Raises TelerelayError(CERTIFICATE) where the node's certificate is not `name`'s at `now`."""
+        try:
+            leaf = parse_chain(self.chain_file.read_bytes())[0]
+            verify_node_certificate(leaf, self.authority.certificate, name, now)
+        except CertificateRefusedError as error:
+            raise TelerelayError("CERTIFICATE", f"{self.chain_file}: {error}") from error
 
 
 def open_cluster(folder: Path, now: int) -> Cluster:
@@ -156,6 +170,8 @@ def _serves(chain_file: Path, key: ec.EllipticCurvePublicKey, name: str, now: in
         leaf = parse_chain(chain_file.read_bytes())[0]
     except FileNotFoundError:
         return False
+    except CertificateRefusedError as error:
+        raise TelerelayError("CERTIFICATE", f"{chain_file}: {error}") from error
     names = leaf.extensions.get_extension_for_class(x509.SubjectAlternativeName).value
     return (
         leaf.public_key() == key

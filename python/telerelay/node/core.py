@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from enum import Enum, auto
+from pathlib import Path
 from typing import Final, Literal, Protocol, TypeAlias
 
 from telerelay_endpoint.documents import Kind
@@ -41,6 +42,12 @@ class DataPlane(Protocol):
     def news(
         self, organisation: bytes, device: bytes, kind: NewsName, version: int, document: bytes | None = None
     ) -> None: ...
+
+
+class Shown(Protocol):
+    """The certificate of `telerelay_core.Node` in handshakes."""
+
+    def show(self, chain: Path, key: Path) -> None: ...
 
 
 class Answers(Protocol):

@@ -34,6 +34,7 @@ from telerelay.node.cutting import Cutting
 from telerelay.node.data_folder import DataFolder
 from telerelay.node.draining import Draining
 from telerelay.node.registry import Registry
+from telerelay.node.renewing import Renewing
 from telerelay.node.settings import Settings
 from telerelay.node.standing import Standing
 from telerelay.presence.memory import PresenceInMemory
@@ -84,6 +85,7 @@ async def _serve(settings: Settings, data: DataFolder, started: Started) -> bool
     for number in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(number, _settle, told, number)
     async with _open(settings, data) as node:
+        asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, node.renewing.ask)
         started(node.standing, node.cluster)
         log.info("listening", node=node.standing.name)
         log.debug("listening", addresses=list(node.standing.listening))
@@ -112,6 +114,7 @@ class _Running:
     standing: Standing
     cluster: Cluster
     administration: Administration
+    renewing: Renewing
     tasks: "_Tasks"
 
     async def stop(self, grace_s: float) -> None:
@@ -135,7 +138,8 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         store = await Store.open(data.store)
         stack.push_async_callback(store.close)
         tasks = _Tasks()
-        audit = await _open_audit(stack, tasks, settings, data, store, cluster)
+        notary = Notary(cluster.node_signer(), data.checkpoint(settings.name))
+        audit = await _open_audit(stack, tasks, settings, data, store, cluster, notary)
         spool = audit.spool
         # Pushed behind the audit, so that it is through before: no task outlives what it works on.
         stack.push_async_callback(tasks.end)
@@ -171,8 +175,8 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
 
         bridge = Bridge(KINDS, _CoreAnswers(node), snapshots, spool, presence, registry, accept)
         stack.push_async_callback(bridge.close)
-        lag, ageing, expiries = LoopLag(), Ageing(store), cluster.expiries()
-        counting = (node, bridge, registry, spool, store, ageing, lag, process)
+        lag, ageing, renewing = LoopLag(), Ageing(store), Renewing(cluster, settings.name, node, notary)
+        counting = (node, bridge, registry, spool, store, ageing, lag, process, renewing)
         monitored = stack.enter_context(monitoring.bind(settings.metrics_listen))
         standing = Standing(
             address,
@@ -182,7 +186,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             monitoring.url(monitored),
             [
                 *(part.statistics for part in counting),
-                lambda: {**expiries, "monitors_evicted": monitors.evicted},
+                lambda: {"monitors_evicted": monitors.evicted},
             ],
             [part.distributions for part in (node, bridge, spool, lag)],
         )
@@ -190,8 +194,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         operators = Connections(create_app(administration, standing, auditor=audit))
         stack.push_async_callback(endpoints.close, CLOSE_S)
         stack.push_async_callback(operators.close, CLOSE_S)
-        control = await operators.listen(data.control)
-        stack.callback(control.close)
+        stack.callback((await operators.listen(data.control)).close)
 
         asyncio.get_running_loop().add_reader(node.event_fd(), lambda: bridge.take(node.events(BATCH)))
         stack.callback(asyncio.get_running_loop().remove_reader, node.event_fd())
@@ -203,7 +206,8 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         monitors = Connections(create_monitoring_app(NodeCollector(standing.snapshot), readiness))
         stack.push_async_callback(monitors.close, CLOSE_S)
         stack.callback((await monitors.serve(monitored)).close)
-        yield _Running(node, bridge, standing, cluster, administration, tasks)
+        tasks.start(renewing.watch())
+        yield _Running(node, bridge, standing, cluster, administration, renewing, tasks)
 
 
 async def _open_audit(
@@ -213,11 +217,11 @@ async def _open_audit(
     data: DataFolder,
     store: Store,
     cluster: Cluster,
+    notary: Notary,
 ) -> Auditor:
     """The audit: what the last process left is in SQL, what it left open is closed, all of it is signed."""
     log = structlog.get_logger("node")
     mover = Mover(store, settings.name)
-    notary = Notary(cluster.node_signer(), data.checkpoint(settings.name))
     found = await mover.take_over(data.audit)
     head = notary.resume(found, cluster.authority.certificate)
     if head != found:

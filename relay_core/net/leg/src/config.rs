@@ -9,7 +9,7 @@ use rustls::{ClientConfig, ServerConfig};
 use telerelay_wire::ids::{ComputerId, DeviceId, NodeName};
 use telerelay_wire::outer::PATH_MAXIMUM;
 
-use crate::credentials::Credentials;
+use crate::credentials::{Credentials, Shown};
 use crate::crypto;
 use crate::trust::{
     Admission, AgentVerifier, Anchor, ClientVerifier, NodeVerifier, Organisations, Pins, Revoked,
@@ -49,6 +49,7 @@ const INNER_FRAGMENT: usize = 5 + INNER_PLAINTEXT;
 pub struct NodeConfigs {
     telerelay: Arc<ServerConfig>,
     http: Arc<ServerConfig>,
+    shown: Arc<Shown>,
 }
 
 impl NodeConfigs {
@@ -57,14 +58,13 @@ impl NodeConfigs {
         credentials: &Credentials,
         organisations: &Arc<Organisations>,
     ) -> Result<Self, rustls::Error> {
+        let shown = Arc::new(Shown::new(credentials.clone()));
         let config = |language: Language, mandatory| {
             let verifier = Arc::new(Admission::new(organisations.clone(), mandatory));
             let mut config = ServerConfig::builder_with_provider(crypto::OUTER.clone())
                 .with_protocol_versions(crypto::VERSIONS)?
                 .with_client_cert_verifier(verifier)
-                .with_cert_resolver(Arc::new(SingleCertAndKey::from(
-                    credentials.certified_key(),
-                )));
+                .with_cert_resolver(shown.clone());
             config.alpn_protocols = vec![language.alpn().to_vec()];
             without_tickets(&mut config);
             Ok::<_, rustls::Error>(Arc::new(config))
@@ -72,7 +72,13 @@ impl NodeConfigs {
         Ok(Self {
             telerelay: config(Language::Telerelay, true)?,
             http: config(Language::Http, false)?,
+            shown,
         })
+    }
+
+    /// Shows other credentials from here on, in handshakes that begin; who is connected stays so.
+    pub fn show(&self, credentials: Credentials) {
+        self.shown.replace(credentials);
     }
 
     /// The configuration for a language.

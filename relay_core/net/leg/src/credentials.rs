@@ -1,10 +1,11 @@
 //! What one proves who one is with: a chain of certificates and the key store that holds its key.
 use std::io;
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, PoisonError, RwLock};
 
 use rustls::pki_types::CertificateDer;
 use rustls::pki_types::pem::{self, PemObject};
+use rustls::server::{ClientHello, ResolvesServerCert};
 use rustls::sign::CertifiedKey;
 use telerelay_wire::Code;
 use telerelay_wire::limits;
@@ -82,6 +83,27 @@ impl Credentials {
     /// As rustls asks for them.
     pub(crate) fn certified_key(&self) -> Arc<CertifiedKey> {
         self.0.clone()
+    }
+}
+
+/// What a node shows in handshakes: replaced while it runs, for those that begin then.
+#[derive(Debug)]
+pub(crate) struct Shown(RwLock<Credentials>);
+
+impl Shown {
+    pub(crate) fn new(credentials: Credentials) -> Self {
+        Self(RwLock::new(credentials))
+    }
+
+    pub(crate) fn replace(&self, credentials: Credentials) {
+        *self.0.write().unwrap_or_else(PoisonError::into_inner) = credentials;
+    }
+}
+
+impl ResolvesServerCert for Shown {
+    fn resolve(&self, _hello: ClientHello<'_>) -> Option<Arc<CertifiedKey>> {
+        let shown = self.0.read().unwrap_or_else(PoisonError::into_inner);
+        Some(shown.certified_key())
     }
 }
 

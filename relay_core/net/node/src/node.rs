@@ -201,6 +201,11 @@ impl Node {
             .with(|machine, now| machine.set_snapshot(snapshot, now));
     }
 
+    /// Shows another leaf of the same cluster in handshakes that begin from here on. Nobody who is connected notices.
+    pub fn show(&self, credentials: Credentials) {
+        self.configs.show(credentials);
+    }
+
     /// Whether an attempt still waits for [`decide`](Self::decide): its client may have left meanwhile.
     pub fn is_asked(&self, ticket: AttemptTicket) -> bool {
         self.control.look(|machine| machine.is_asked(ticket))

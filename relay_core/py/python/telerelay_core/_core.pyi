@@ -290,6 +290,12 @@ class Node:
     def start(self) -> list[str]:
         """Listen; the bound addresses in the order of `listeners`. Raises CoreError(ADDRESS_IN_USE, MACHINE)."""
 
+    def show(self, chain: str | PathLike[str], key: str | PathLike[str]) -> None:
+        """Show this certificate in handshakes that begin from here on; who is connected stays so.
+
+        Raises CoreError(KEY_FILE, CERTIFICATE).
+        """
+
     def event_fd(self) -> int: ...
     def events(self, limit: int = 256) -> list[_NodeEvent]: ...
     def set_snapshot(

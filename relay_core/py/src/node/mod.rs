@@ -8,7 +8,7 @@ pub(crate) use event::{
 use std::collections::{BTreeMap, BTreeSet};
 use std::net::SocketAddr;
 use std::os::fd::RawFd;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -91,8 +91,7 @@ impl Node {
         trusted_networks: Vec<String>,
         handshakes_per_s: Option<u32>,
     ) -> Result<Self, Failure> {
-        let credentials =
-            Credentials::read(&chain, &key).map_err(|error| Failure::new(error.code(), error))?;
+        let credentials = credentials(&chain, &key)?;
         let config = node::Config {
             name: name.parse().map_err(usage)?,
             listeners: listeners
@@ -124,6 +123,12 @@ impl Node {
             .start()
             .map_err(|error| Failure::new(error.code(), error))?;
         Ok(bound.iter().map(ToString::to_string).collect())
+    }
+
+    /// Show this certificate in handshakes that begin from here on.
+    fn show(&self, chain: PathBuf, key: PathBuf) -> Result<(), Failure> {
+        self.node.show(credentials(&chain, &key)?);
+        Ok(())
     }
 
     fn event_fd(&self) -> RawFd {
@@ -254,6 +259,10 @@ impl Node {
         all.map(|(name, distribution)| (name, distribution.into()))
             .collect()
     }
+}
+
+fn credentials(chain: &Path, key: &Path) -> Result<Credentials, Failure> {
+    Credentials::read(chain, key).map_err(|error| Failure::new(error.code(), error))
 }
 
 fn listener((address, side): (String, String)) -> Result<(SocketAddr, Side), Failure> {
