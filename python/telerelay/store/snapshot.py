@@ -68,7 +68,8 @@ class Snapshots:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._held: OrderedDict[bytes, Snapshot] = OrderedDict()
-        self._behind: set[bytes] = set()
+        self._behind: dict[bytes, object] = {}
+        """What was changed behind its snapshot, with a mark of its newest change."""
         self._turns: dict[bytes, asyncio.Lock] = {}
 
     def current(self, organisation: bytes) -> Snapshot | None:
@@ -82,8 +83,8 @@ class Snapshots:
 
     def changed(self, organisation: bytes) -> None:
         """A transaction that raised the organisation's version was committed."""
-        if organisation in self._held:
-            self._behind.add(organisation)
+        if organisation in self._held or organisation in self._turns:
+            self._behind[organisation] = object()
 
     async def load(self, organisation: bytes) -> Snapshot | None:
         """The snapshot, read where needed; None for one not admitted. Raises TelerelayError(STORE)."""
@@ -96,20 +97,18 @@ class Snapshots:
             self._turns.pop(organisation, None)
 
     async def _read(self, organisation: bytes) -> Snapshot | None:
-        # Before the read: a change that is committed while we read marks it again.
-        self._behind.discard(organisation)
-        try:
-            async with self._store.reading() as session:
-                snapshot = await read_snapshot(session, organisation, self._held.get(organisation))
-        except BaseException:
-            self.changed(organisation)
-            raise
+        # Until it is read, nobody is answered by the older one. A change meanwhile has another mark.
+        mark = self._behind.get(organisation)
+        async with self._store.reading() as session:
+            snapshot = await read_snapshot(session, organisation, self._held.get(organisation))
+        if self._behind.get(organisation) is mark:
+            self._behind.pop(organisation, None)
         if snapshot is not None:
             self._held[organisation] = snapshot
             self._held.move_to_end(organisation)
             if len(self._held) > ORGANISATIONS:
                 dropped, _ = self._held.popitem(last=False)
-                self._behind.discard(dropped)
+                self._behind.pop(dropped, None)
         return snapshot
 
 
