@@ -7,6 +7,7 @@ programs=(
     gcc:gcc
     Xvnc:tigervnc-standalone-server
     vncpasswd:tigervnc-tools
+    xtigervncviewer:tigervnc-viewer
     xterm:xterm
     xauth:xauth
     xclock:x11-apps
