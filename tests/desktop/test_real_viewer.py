@@ -15,7 +15,7 @@ from tests.kit.world import World
 SIZE = (640, 480)
 # The office's screen, and around it what a viewer's window may need.
 HOME_SIZE = (1024, 768)
-# Of 256, on average: the viewer asks for JPEG, which costs one; pictures that have nothing in common differ by 85.
+# Of 256, on average: the viewer asks for JPEG, which costs one; pictures with nothing in common differ by 85.
 LOSS = 4
 
 
