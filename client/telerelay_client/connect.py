@@ -31,6 +31,7 @@ class _Failure:
     stage: str
     detail: str
     retry_after_s: int | None
+    place: int | None
 
 
 async def connect(
@@ -151,16 +152,17 @@ class _Run:
             bytes_sent=event.bytes_sent,
             bytes_received=event.bytes_received,
             retry_after_s=event.retry_after_s,
+            place=event.place,
             detail=event.detail,
         )
-        self._ends[event.attempt] = _Failure(event.stage, event.detail, event.retry_after_s)
+        self._ends[event.attempt] = _Failure(event.stage, event.detail, event.retry_after_s, event.place)
 
     def _finished(self, event: core.Finished) -> None:
         if self._error is None:
             end = self._ends.get(event.attempt)
             self._error = TelerelayError(
                 event.code,
-                self._telling.where(end.stage, end.detail) if end else "",
+                self._telling.where(end.stage, end.detail, end.place, end.retry_after_s) if end else "",
                 attempt=event.attempt or None,
                 retry_after_s=end.retry_after_s if end else None,
             )

@@ -80,10 +80,14 @@ class Telling:
         """Nothing follows."""
         self._object("finished", code=code, exit=exit_code)
 
-    def where(self, stage: str, detail: str) -> str:
-        """Where it broke, for the error's line."""
+    def where(self, stage: str, detail: str, place: int | None = None, wait_s: int | None = None) -> str:
+        """Where it broke, for the error's line; its place in the line where it was one too many."""
         en, ja = _WHERE.get(stage, (stage, stage))
-        return self._console.text(en, ja) + (f", {detail}" if detail else "")
+        said = [self._console.text(en, ja), detail]
+        if place is not None:
+            said.append(self._console.text(f"place {place} in line", f"順番待ち {place} 番目"))
+            said.append(self._console.text(f"your turn in {wait_s} s", f"約 {wait_s} 秒後に接続できます"))
+        return ", ".join(part for part in said if part)
 
     def _show(self, text: str, *, ends: bool = False) -> None:
         if ends:

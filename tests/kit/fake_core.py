@@ -134,6 +134,7 @@ class FakeCore:
         organisations: Sequence[tuple[bytes, bool]],
         revoked: Sequence[tuple[bytes, Sequence[bytes]]],
         nodes_version: int,
+        sessions: Sequence[tuple[bytes, int]],
     ) -> None:
         pass
 

@@ -111,6 +111,8 @@ def test_later_attempts_leave_the_line_alone() -> None:
 def test_where_it_broke_is_said_in_the_persons_language() -> None:
     assert Telling(Console(lang="en")).where("accept", "node-1") == "at the office PC, node-1"
     assert Telling(Console(lang="ja")).where("accept", "") == "職場 PC での確認中"
+    waits = Telling(Console(lang="en")).where("route", "node-1", 241, 7)
+    assert waits.endswith("node-1, place 241 in line, your turn in 7 s")
 
 
 # ---------------------------------------------------------------- a machine

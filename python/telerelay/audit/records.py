@@ -225,11 +225,16 @@ def revoke(*, organisation: bytes, device: bytes, version: int, by: bytes) -> Re
     )
 
 
-def admit(*, organisation: bytes, action: str, reason: str) -> Record:
-    """The operator admitted or suspended an organisation."""
+def admit(*, organisation: bytes, action: str, reason: str, sessions: int | None = None) -> Record:
+    """The operator admitted or suspended an organisation. `sessions`: how many at once, where said."""
     return Record(
         "ADMIT",
-        {"organisation": organisation.hex(), "action": action, "reason": reason[:REASON_MAXIMUM]},
+        {
+            "organisation": organisation.hex(),
+            "action": action,
+            "reason": reason[:REASON_MAXIMUM],
+            "sessions": sessions,
+        },
         organisation,
     )
 

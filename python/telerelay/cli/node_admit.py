@@ -16,6 +16,16 @@ def node_admit(
             metavar="ROOT.pem", exists=True, dir_okay=False, help="The organisation's root certificate."
         ),
     ],
+    sessions: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            max=1_000_000,
+            metavar="N",
+            help="How many sessions it may have at once at each node.",
+            show_default="as it is; at first 2,000",
+        ),
+    ] = None,
     config: ConfigOption = None,
     data: DataOption = None,
     json: JsonOption = False,
@@ -30,11 +40,13 @@ def node_admit(
 
       telerelay node admit kitamachi-root.pem
 
+      telerelay node admit kitamachi-root.pem --sessions 300
+
       telerelay node admit kitamachi-root.pem --json | jq -r .cluster
     """
     console = Console(json=json, lang=lang)
     with open_control(config, data) as control:
-        organisation, new, line = control.admit(root.read_bytes())
+        organisation, new, line = control.admit(root.read_bytes(), sessions)
     shown = organisation.hex()
     console.note(
         f"organisation {shown} {'is admitted' if new else 'was admitted already'}; "

@@ -24,7 +24,7 @@ def node_list(
     with open_control(config, data) as control:
         state, organisations = control.state(), control.organisations()
     header = console.text(
-        "organisation name admitted devices state", "組織 名前 登録日時 端末数 状態"
+        "organisation name admitted devices flagged state", "組織 名前 登録日時 端末数 要確認 状態"
     ).split()
     rows = [
         [
@@ -32,6 +32,7 @@ def node_list(
             row.name,
             local_time(row.admitted),
             str(row.devices),
+            str(row.flagged),
             _state(console, row),
         ]
         for row in organisations
@@ -76,4 +77,6 @@ def _record(row: Organisation) -> dict[str, object]:
         "admitted": rfc3339(row.admitted),
         "suspended": None if row.suspended is None else rfc3339(row.suspended),
         "devices": row.devices,
+        "sessions": row.sessions,
+        "flagged": row.flagged,
     }

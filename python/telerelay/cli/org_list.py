@@ -39,11 +39,12 @@ def org_list(org: OrgOption = None, json: JsonOption = False, lang: LangOption =
             else local_time(device.last_seen)
             if device.last_seen
             else "never seen",
+            "" if device.flagged_at is None else f"{device.flagged} {local_time(device.flagged_at)}",
         ]
         for device in devices
     ]
     tables = [
-        columns(["device", "kind", "label", "last seen"], device_rows),
+        columns(["device", "kind", "label", "last seen", "look at"], device_rows),
         columns(["computer", "label", "stamp", "who may reach it"], [_row(state) for state in states]),
     ]
     console.data("org-list", record, "\n\n".join(tables))

@@ -7,6 +7,7 @@ from cryptography import x509
 from sqlalchemy import func, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
+from telerelay.node.flags import is_flagged
 from telerelay.store.tables import Device, NodeList, Organisation, RevokedDevice
 from telerelay_endpoint.certificates import (
     CertificateRefusedError,
@@ -27,15 +28,18 @@ class Admitted:
     admitted: int
     suspended: int | None
     devices: int
+    sessions: int | None
+    flagged: int
 
 
 @dataclass(frozen=True)
 class Admission:
-    """What `Node.set_snapshot` takes: (root, suspended), and for each organisation its revoked devices."""
+    """What `Node.set_snapshot` takes: (root, suspended), each organisation's revoked devices, quotas."""
 
     organisations: Sequence[tuple[bytes, bool]]
     revoked: Sequence[tuple[bytes, Sequence[bytes]]]
     nodes_version: int
+    sessions: Sequence[tuple[bytes, int]]
 
 
 def read_root(pem: bytes) -> x509.Certificate:
@@ -50,16 +54,24 @@ def read_root(pem: bytes) -> x509.Certificate:
     return chain[0]
 
 
-async def admit(session: AsyncSession, root: x509.Certificate, now: int) -> bool:
-    """Admit the organisation, or lift its suspension; whether that changed anything."""
+async def admit(session: AsyncSession, root: x509.Certificate, sessions: int | None, now: int) -> bool:
+    """Admit the organisation, or lift its suspension; whether that changed anything.
+
+    `sessions`: how many it may have at once; None leaves that as it is.
+    """
     organisation = organisation_id(root)
     row = await session.get(Organisation, organisation, with_for_update=True)
     if row is None:
-        session.add(Organisation(id=organisation, root=encode_certificate(root), admitted=now, version=0))
+        session.add(
+            Organisation(
+                id=organisation, root=encode_certificate(root), admitted=now, sessions=sessions, version=0
+            )
+        )
         return True
-    if row.suspended is None:
+    wanted = row.sessions if sessions is None else sessions
+    if row.suspended is None and row.sessions == wanted:
         return False
-    row.suspended = None
+    row.suspended, row.sessions = None, wanted
     row.version += 1
     return True
 
@@ -76,22 +88,32 @@ async def suspend(session: AsyncSession, organisation: bytes, now: int) -> bool:
     return True
 
 
-async def admitted(session: AsyncSession) -> list[Admitted]:
-    """Every organisation, in the order in which they were admitted."""
-    devices = dict(
-        (await session.execute(select(Device.organisation, func.count()).group_by(Device.organisation)))
-        .tuples()
-        .all()
-    )
+async def admitted(session: AsyncSession, now: int) -> list[Admitted]:
+    """Every organisation in the order of admission; `flagged`: how many of its devices are."""
+    of_each = select(Device.organisation, func.count()).group_by(Device.organisation)
+    devices = dict((await session.execute(of_each)).tuples().all())
+    flagged = dict((await session.execute(of_each.where(is_flagged(now)))).tuples().all())
     rows = await session.scalars(select(Organisation).order_by(Organisation.admitted, Organisation.id))
     return [
-        Admitted(row.id, _name(row.root), row.admitted, row.suspended, devices.get(row.id, 0)) for row in rows
+        Admitted(
+            row.id,
+            _name(row.root),
+            row.admitted,
+            row.suspended,
+            devices.get(row.id, 0),
+            row.sessions,
+            flagged.get(row.id, 0),
+        )
+        for row in rows
     ]
 
 
 async def admission(session: AsyncSession) -> Admission:
     """What the data plane needs to know, of all organisations."""
     organisations = await session.execute(select(Organisation.root, Organisation.suspended))
+    sessions = await session.execute(
+        select(Organisation.id, Organisation.sessions).where(Organisation.sessions.is_not(None))
+    )
     revoked: dict[bytes, list[bytes]] = {}
     for organisation, device in await session.execute(
         select(RevokedDevice.organisation, RevokedDevice.device)
@@ -102,6 +124,7 @@ async def admission(session: AsyncSession) -> Admission:
         [(root, suspended is not None) for root, suspended in organisations],
         list(revoked.items()),
         nodes or 0,
+        [(organisation, most) for organisation, most in sessions if most is not None],
     )
 
 

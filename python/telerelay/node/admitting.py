@@ -24,6 +24,7 @@ from telerelay_endpoint.errors import TelerelayError
 class _Asked:
     root: x509.Certificate
     reason: str
+    sessions: int | None
 
     @property
     def organisation(self) -> bytes:
@@ -31,7 +32,9 @@ class _Asked:
 
     @property
     def record(self) -> records.Record:
-        return records.admit(organisation=self.organisation, action="admitted", reason=self.reason)
+        return records.admit(
+            organisation=self.organisation, action="admitted", reason=self.reason, sessions=self.sessions
+        )
 
 
 class Admitting:
@@ -50,12 +53,14 @@ class Admitting:
         self._telling = asyncio.Lock()
         """Held from before the store is read until the data plane knows: nobody tells it something older."""
 
-    async def admit(self, root: x509.Certificate, reason: str) -> bool:
+    async def admit(self, root: x509.Certificate, reason: str, sessions: int | None = None) -> bool:
         """Admit an organisation, or lift its suspension; whether that changed anything.
+
+        `sessions`: how many it may have at once; None leaves that as it is.
 
         Raises TelerelayError: CERTIFICATE (the data plane refuses the root), STORE, AUDIT_UNAVAILABLE.
         """
-        return await self._admissions.do(_Asked(root, reason))
+        return await self._admissions.do(_Asked(root, reason, sessions))
 
     async def suspend(self, organisation: bytes, reason: str) -> bool:
         """Suspend an organisation and cut its sessions; whether that changed anything.
@@ -84,7 +89,7 @@ class Admitting:
         async with self._telling:
             try:
                 async with self._store.writing() as session:
-                    changed = [await admission.admit(session, one.root, now) for one in asked]
+                    changed = [await admission.admit(session, one.root, one.sessions, now) for one in asked]
                     if any(changed):
                         await session.flush()
                         # Before anything is kept: a root that is refused would block later changes.
@@ -111,6 +116,7 @@ class Admitting:
                 organisations=admitted.organisations,
                 revoked=admitted.revoked,
                 nodes_version=admitted.nodes_version,
+                sessions=admitted.sessions,
             )
         except CoreError as error:
             raise TelerelayError.from_core(error) from error

@@ -28,6 +28,8 @@ class Organisation:
     admitted: int
     suspended: int | None
     devices: int
+    sessions: int | None
+    flagged: int
 
 
 @dataclass(frozen=True)
@@ -61,12 +63,13 @@ class NodeControl:
     ) -> None:
         self._client.close()
 
-    def admit(self, pem: bytes) -> tuple[bytes, bool, str]:
-        """Admit an organisation by its root.
+    def admit(self, pem: bytes, sessions: int | None = None) -> tuple[bytes, bool, str]:
+        """Admit an organisation by its root; `sessions`: how many it may have at once, None: as it is.
 
         Its ID (32 bytes), whether that changed anything, and the cluster line.
         """
-        body = Fields(self._ask("POST", "/v1/node/organisations", content=pem))
+        quota = {} if sessions is None else {"sessions": sessions}
+        body = Fields(self._ask("POST", "/v1/node/organisations", content=pem, params=quota))
         return body.binary("organisation", 32), body.boolean("new"), body.text("cluster_line")
 
     def organisations(self) -> list[Organisation]:
@@ -78,6 +81,8 @@ class NodeControl:
                 item.number("admitted"),
                 item.optional("suspended", item.number),
                 item.number("devices"),
+                item.optional("sessions", item.number),
+                item.number("flagged"),
             )
             for item in each(self._ask("GET", "/v1/node/organisations"))
         ]

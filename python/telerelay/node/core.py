@@ -37,6 +37,7 @@ class DataPlane(Protocol):
         organisations: Sequence[tuple[bytes, bool]],
         revoked: Sequence[tuple[bytes, Sequence[bytes]]],
         nodes_version: int,
+        sessions: Sequence[tuple[bytes, int]],
     ) -> None: ...
 
     def news(

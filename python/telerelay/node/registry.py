@@ -5,12 +5,12 @@ Both go to and from SQL in batches, behind the events: a morning's thousands cos
 
 import asyncio
 import time
+from collections.abc import Callable, Mapping
 from itertools import islice
 from typing import Final, TypeVar
 
 import structlog
 from sqlalchemy import bindparam, update
-from sqlalchemy.orm import InstrumentedAttribute
 
 from telerelay.documents.news import news_for
 from telerelay.node.core import NEWS_NAMES, DataPlane
@@ -23,7 +23,7 @@ BATCH: Final = LIMITS["newcomers"]
 SEEN_S: Final = LIMITS["last_seen_s"]
 RETRY_S: Final = LIMITS["registry_retry_s"]
 
-_Value = TypeVar("_Value", int, str)
+_Value = TypeVar("_Value")
 
 
 class Registry:
@@ -36,7 +36,7 @@ class Registry:
         self._newcomers: dict[tuple[bytes, bytes], bytes] = {}
         self._came = asyncio.Event()
         self._seen: dict[tuple[bytes, bytes], int] = {}
-        self._flagged: dict[tuple[bytes, bytes], str] = {}
+        self._flagged: dict[tuple[bytes, bytes], tuple[str, int]] = {}
 
     def seen(self, organisation: bytes, device: bytes) -> None:
         """The device was at this node now."""
@@ -44,7 +44,7 @@ class Registry:
 
     def flagged(self, organisation: bytes, device: bytes, code: str) -> None:
         """An administrator should look at the device."""
-        self._flagged[(organisation, device)] = code
+        self._flagged[(organisation, device)] = (code, int(time.time()))
 
     def newcomer(self, organisation: bytes, computer: bytes, device: bytes) -> None:
         """The agent's ready connection stands: it is told of its documents."""
@@ -91,21 +91,23 @@ class Registry:
 
         Raises TelerelayError(STORE); what was not written is kept.
         """
-        await self._write(self._seen, Device.last_seen)
-        await self._write(self._flagged, Device.flagged)
+        await self._write(self._seen, lambda at: {"last_seen": at})
+        await self._write(self._flagged, lambda flag: {"flagged": flag[0], "flagged_at": flag[1]})
 
     async def _write(
-        self, gathered: dict[tuple[bytes, bytes], _Value], column: InstrumentedAttribute[_Value | None]
+        self, gathered: dict[tuple[bytes, bytes], _Value], columns: Callable[[_Value], Mapping[str, object]]
     ) -> None:
-        mine = (Device.organisation == bindparam("of"), Device.id == bindparam("device"))
-        statement = update(Device).where(*mine).values({column: bindparam("value")})
+        # What it sets are the columns that its parameters name.
+        statement = update(Device).where(
+            Device.organisation == bindparam("of"), Device.id == bindparam("device")
+        )
         entries = list(gathered.items())
         for first in range(0, len(entries), BATCH):
             batch = entries[first : first + BATCH]
             async with self._store.writing() as session:
                 connection = await session.connection()
                 await connection.execute(
-                    statement, [{"of": key[0], "device": key[1], "value": value} for key, value in batch]
+                    statement, [{"of": key[0], "device": key[1], **columns(value)} for key, value in batch]
                 )
             for key, value in batch:
                 # A sighting that came meanwhile is newer.

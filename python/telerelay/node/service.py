@@ -154,6 +154,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             banner=settings.banner,
             trusted_networks=settings.trusted_networks,
             handshakes_per_s=settings.handshakes_per_s,
+            arrivals_per_s=settings.arrivals_per_s,
         )
         registry = Registry(store, node)
         stack.push_async_callback(registry.flush)

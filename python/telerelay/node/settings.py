@@ -143,8 +143,8 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = msgspec.field(default_factory=lambda: os.cpu_count() or 1)
     return_window_s: Annotated[
         int,
-        Meta(ge=1, le=60, description="Seconds over which agents spread their return after an outage."),
-    ] = 5
+        Meta(ge=1, le=60, description="Least seconds over which agents spread their return."),
+    ] = 1
     trusted_networks: Annotated[
         list[Network],
         Meta(description="Networks, ADDRESS/LENGTH, not limited by address and with half of what is short."),
@@ -152,6 +152,10 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     handshakes_per_s: Annotated[
         Annotated[int, Meta(ge=1, le=100_000)] | None,
         Meta(description="Handshakes that begin each second; default: half of what the workers could do."),
+    ] = None
+    arrivals_per_s: Annotated[
+        Annotated[int, Meta(ge=1, le=100_000)] | None,
+        Meta(description="Log-ins that begin each second; default: 400 for each worker. More wait in turn."),
     ] = None
     stop_grace_s: Annotated[
         float, Meta(ge=0, le=3_600, description="Seconds that sessions may go on after SIGTERM.")

@@ -42,6 +42,8 @@ class Device:
     enrolled: int
     last_seen: int | None
     revoked: bool
+    flagged: str | None = None
+    flagged_at: int | None = None
 
 
 @dataclass(frozen=True)
@@ -164,6 +166,8 @@ def _device(item: Fields) -> Device:
         enrolled=item.number("enrolled"),
         last_seen=item.optional("last_seen", item.number),
         revoked=item.boolean("revoked"),
+        flagged=item.optional("flagged", item.text),
+        flagged_at=item.optional("flagged_at", item.number),
     )
 
 

@@ -78,6 +78,8 @@ def device_record(device: Device, time: Callable[[int], str]) -> dict[str, Any]:
         "enrolled": time(device.enrolled),
         "last_seen": None if device.last_seen is None else time(device.last_seen),
         "revoked": device.revoked,
+        "flagged": device.flagged,
+        "flagged_at": None if device.flagged_at is None else time(device.flagged_at),
     }
 
 

@@ -57,6 +57,8 @@ class Organisation(Table):
     """The root certificate, DER."""
     admitted: Mapped[Count]
     suspended: Mapped[Count | None]
+    sessions: Mapped[Count | None]
+    """How many it may have at once; None: `organisation_sessions` of docs/LIMITS.md."""
     version: Mapped[Count] = mapped_column(default=0)
     """Rises with every change below this organisation; never falls."""
 
@@ -76,6 +78,7 @@ class Device(Table):
     last_seen: Mapped[Count | None]
     flagged: Mapped[Word | None]
     """Code of the last thing that an administrator should look at (PROTOCOL.md §5.8)."""
+    flagged_at: Mapped[Count | None]
 
 
 class Invite(Table):

@@ -15,7 +15,7 @@ UNKNOWN_MAXIMUM = 1_024
 OUTER = """
 0x01 HELLO        1024 1 version:u16 role features instance counter:u64 program
 0x02 WELCOME      1024 1 version:u16 features node:name keepalive:u16 nodes_version:u64 return_window banner?
-0x03 ERROR        1024 1 code retry:u32? server_time:u64 attempt? supported?
+0x03 ERROR        1024 1 code retry:u32? server_time:u64 attempt? supported? place:u32?
 0x10 KEEPALIVE    1024 1 ask:bool return_window?
 0x11 GOAWAY       1024 0 nodes spread:u16
 0x12 CUT          1024 1 path code

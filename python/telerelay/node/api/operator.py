@@ -21,6 +21,9 @@ PEM = "application/x-pem-file"
 _PEM_MAXIMUM: Final = LIMITS["api_root_bytes"]
 
 
+Quota = Annotated[int, Field(ge=1, le=1_000_000)]
+
+
 class AdmittedRoot(Body):
     """What the operator hands to the organisation's administrator."""
 
@@ -37,6 +40,8 @@ class ShownOrganisation(Body):
     admitted: Number
     suspended: Number | None
     devices: Number
+    sessions: Number | None
+    flagged: Number
 
 
 class Reason(Body):
@@ -75,13 +80,15 @@ class ClusterLine(Body):
     status_code=HTTPStatus.CREATED,
     openapi_extra={"requestBody": {"required": True, "content": {PEM: {"schema": {"type": "string"}}}}},
 )
-async def admit(request: Request, acting: Acting, response: Response) -> AdmittedRoot:
-    """Admit the organisation of this root, or lift its suspension."""
+async def admit(
+    request: Request, acting: Acting, response: Response, sessions: Quota | None = None
+) -> AdmittedRoot:
+    """Admit the organisation of this root, or lift its suspension; `sessions`: its most at once."""
     pem = await request.body()
     if len(pem) > _PEM_MAXIMUM:
         raise TelerelayError("REQUEST", f"a root has at most {_PEM_MAXIMUM} bytes")
     root = admission.read_root(pem)
-    new = await acting.admitting.admit(root, "")
+    new = await acting.admitting.admit(root, "", sessions)
     response.status_code = HTTPStatus.CREATED if new else HTTPStatus.OK
     return AdmittedRoot(
         organisation=organisation_id(root), new=new, cluster_line=_standing(request).cluster_line
@@ -92,7 +99,7 @@ async def admit(request: Request, acting: Acting, response: Response) -> Admitte
 async def organisations(acting: Acting) -> list[ShownOrganisation]:
     """Every admitted organisation."""
     async with acting.store.reading() as session:
-        found = await admission.admitted(session)
+        found = await admission.admitted(session, acting.now())
     return [
         ShownOrganisation(
             organisation=row.organisation,
@@ -100,6 +107,8 @@ async def organisations(acting: Acting) -> list[ShownOrganisation]:
             admitted=row.admitted,
             suspended=row.suspended,
             devices=row.devices,
+            sessions=row.sessions,
+            flagged=row.flagged,
         )
         for row in found
     ]

@@ -12,6 +12,7 @@ from telerelay.node import enrolling
 from telerelay.node.api.caller import Acting, Admin, AdminOrKeeper, ConflictError
 from telerelay.node.api.enrol import Terms
 from telerelay.node.api.fields import Body, Code, Computer, Der, Empty, Hash, Id, Label, Number
+from telerelay.node.flags import stands
 from telerelay.node.waiting import WAIT_MAXIMUM_S
 from telerelay.store import tables
 from telerelay_endpoint.errors import TelerelayError
@@ -98,7 +99,7 @@ class Overview(Body):
 
 
 class ShownDevice(Body):
-    """An enrolled device. `flagged`: the code of what somebody should look at."""
+    """An enrolled device. `flagged`: the code of what somebody should look at, last seen at `flagged_at`."""
 
     device: Hash
     kind: InviteKind
@@ -108,6 +109,7 @@ class ShownDevice(Body):
     last_seen: Number | None
     revoked: bool
     flagged: Code | None
+    flagged_at: Number | None
 
 
 # ---------------------------------------------------------------- overview
@@ -157,6 +159,7 @@ async def overview(who: AdminOrKeeper, acting: Acting) -> Overview:
 async def devices(who: AdminOrKeeper, acting: Acting) -> list[ShownDevice]:
     """Every device that enrolled."""
     own = tables.Device.organisation == who.organisation
+    now = acting.now()
     async with acting.store.reading() as session:
         rows = await session.execute(
             select(tables.Device, tables.RevokedDevice.device)
@@ -177,7 +180,8 @@ async def devices(who: AdminOrKeeper, acting: Acting) -> list[ShownDevice]:
                 enrolled=device.enrolled,
                 last_seen=device.last_seen,
                 revoked=revoked is not None,
-                flagged=device.flagged,
+                flagged=device.flagged if stands(device, now) else None,
+                flagged_at=device.flagged_at if stands(device, now) else None,
             )
             for device, revoked in rows.tuples()
         ]

@@ -109,6 +109,8 @@ pub struct Ended {
     pub received: u64,
     /// Seconds until another try makes sense; `None`: do not.
     pub retry: Option<u32>,
+    /// How many are before it, where it was one too many.
+    pub place: Option<u32>,
     /// Where it broke, for a person; never content.
     pub detail: String,
 }

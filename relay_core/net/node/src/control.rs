@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 use telerelay_leg::trust::Organisations;
-use telerelay_outer::node::{Cause, Command, Greeting, Join, Node as Machine, PathEnd, SetUp};
+use telerelay_outer::node::{
+    Cause, Command, Greeting, Join, Node as Machine, PathEnd, Plan, SetUp,
+};
 use telerelay_outer::{How, LegKey, PathKind, Traffic};
 use telerelay_wire::ids::PathId;
 use telerelay_wire::limits;
@@ -118,8 +120,8 @@ pub(crate) struct Control {
 }
 
 impl Control {
-    pub(crate) fn new(greeting: Greeting, told: Arc<dyn Told>) -> Self {
-        let machine = Machine::new(greeting, unix_seconds(), Moment::ZERO);
+    pub(crate) fn new(greeting: Greeting, plan: Plan, told: Arc<dyn Told>) -> Self {
+        let machine = Machine::new(greeting, unix_seconds(), Moment::ZERO).with_plan(plan);
         Self {
             state: Mutex::new(State {
                 machine,

@@ -1,5 +1,5 @@
 //! The handle of a relay node: everything that is said to it. No call waits for the network.
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -11,12 +11,12 @@ use telerelay_leg::credentials::Credentials;
 use telerelay_leg::socket::listen;
 use telerelay_leg::trust::Anchor;
 use telerelay_outer::node::{
-    AttemptTicket, Decision, Greeting, Node as Machine, Scope, Side, Snapshot, Standing,
+    AttemptTicket, Decision, Greeting, Node as Machine, Plan, Scope, Side, Snapshot, Standing,
 };
 use telerelay_wire::Code;
 use telerelay_wire::bounded::{List, Text};
 use telerelay_wire::ids::{AttemptId, DeviceId, NodeName, OrganisationId};
-use telerelay_wire::limits::HANDSHAKES_PER_WORKER;
+use telerelay_wire::limits::{ARRIVALS_PER_WORKER, HANDSHAKES_PER_WORKER};
 use telerelay_wire::outer::{Goaway, News};
 
 use crate::connection::Entrance;
@@ -38,7 +38,7 @@ pub struct Config {
     pub credentials: Credentials,
     /// Threads that move bytes.
     pub workers: usize,
-    /// Seconds over which agents spread their return (§5.7).
+    /// The least of seconds over which agents spread their return (§5.10).
     pub return_window: u16,
     /// A sentence of the operator, for WELCOME.
     pub banner: Option<Text<0, 512>>,
@@ -46,6 +46,8 @@ pub struct Config {
     pub trusted_networks: Vec<IpNet>,
     /// Handshakes that begin each second; `None`: what the workers bear.
     pub handshakes_per_s: Option<u32>,
+    /// CONNECTs that are asked about each second; `None`: what the workers bear.
+    pub arrivals_per_s: Option<u32>,
 }
 
 /// A node could not be started.
@@ -118,14 +120,18 @@ impl Node {
             return_window: config.return_window,
             banner: config.banner,
         };
-        let control = Arc::new(Control::new(greeting, told));
         let workers = u32::try_from(config.workers.max(1)).unwrap_or(u32::MAX);
-        let handshakes_per_s = config
-            .handshakes_per_s
-            .unwrap_or_else(|| HANDSHAKES_PER_WORKER.saturating_mul(workers));
+        let borne = |set: Option<u32>, per_worker: u32| {
+            set.unwrap_or_else(|| per_worker.saturating_mul(workers))
+        };
+        let plan = Plan {
+            arrivals_per_s: borne(config.arrivals_per_s, ARRIVALS_PER_WORKER),
+            handshakes_per_s: borne(config.handshakes_per_s, HANDSHAKES_PER_WORKER),
+        };
+        let control = Arc::new(Control::new(greeting, plan, told));
         let descriptors = Descriptors::of_process();
         let door = Door::new(
-            handshakes_per_s,
+            plan.handshakes_per_s,
             config.trusted_networks,
             descriptors,
             control.counters.clone(),
@@ -181,6 +187,7 @@ impl Node {
         &self,
         organisations: Vec<(Anchor, Standing)>,
         revoked: BTreeSet<(OrganisationId, DeviceId)>,
+        sessions: BTreeMap<OrganisationId, u32>,
         nodes_version: u64,
     ) {
         let snapshot = Snapshot {
@@ -189,6 +196,7 @@ impl Node {
                 .map(|(anchor, standing)| (anchor.id(), *standing))
                 .collect(),
             revoked,
+            sessions,
             nodes_version,
         };
         // A suspended organisation still comes through the handshake: it is told so by a frame.
@@ -300,6 +308,7 @@ impl Node {
             ("devices", census.devices),
             ("attempts", census.attempts),
             ("live_paths", census.paths),
+            ("connects_waiting", census.waiting),
             ("deadlines", census.deadlines),
             ("events_waiting", self.control.told.waiting()),
         ];

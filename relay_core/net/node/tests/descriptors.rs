@@ -51,6 +51,7 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
         banner: None,
         trusted_networks: Vec::new(),
         handshakes_per_s: None,
+        arrivals_per_s: None,
     };
     let node = Node::new(config, Arc::new(Nobody)).unwrap();
     let address = node.start().unwrap()[0];

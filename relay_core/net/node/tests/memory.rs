@@ -74,6 +74,7 @@ fn node() {
         banner: None,
         trusted_networks: Vec::new(),
         handshakes_per_s: None,
+        arrivals_per_s: None,
     };
     let node = Node::new(config, Arc::new(Nobody)).expect("a node");
     let address = node.start().expect("a port")[0];
@@ -88,7 +89,7 @@ fn node() {
     let mut to_agents = agents.stdin.take().expect("piped");
     let root = bytes(&told.next().expect("a line").expect("a line"));
     let anchor = Anchor::from_der(&root).expect("a root");
-    node.set_snapshot(vec![(anchor, Standing::Admitted)], [].into(), 0);
+    node.set_snapshot(vec![(anchor, Standing::Admitted)], [].into(), [].into(), 0);
 
     let mut measured = Vec::new();
     let mut ready = 0;

@@ -80,6 +80,8 @@ pub struct Ended {
     pub stage: Stage,
     /// Seconds until another try makes sense; `None`: do not, 0: now.
     pub retry: Option<u32>,
+    /// How many are before it, where it was one too many.
+    pub place: Option<u32>,
     /// The node's clock, Unix seconds, where it said so: to find a wrong one of one's own.
     pub server_time: Option<u64>,
     /// Since the last attempt began.
@@ -362,6 +364,7 @@ impl Client {
                 Refusal {
                     code: Code::Interrupted.into(),
                     retry: None,
+                    place: None,
                 },
                 self.state.stage(),
                 None,
@@ -443,10 +446,11 @@ impl Client {
             code,
             retry,
             server_time,
+            place,
             ..
         } = error;
         self.end(
-            Refusal { code, retry },
+            Refusal { code, retry, place },
             self.state.stage(),
             Some(server_time),
             now,
@@ -466,13 +470,14 @@ impl Client {
 
     fn end(&mut self, refusal: Refusal, stage: Stage, server_time: Option<u64>, now: Moment) {
         self.leave();
-        let Refusal { code, retry } = refusal;
+        let Refusal { code, retry, place } = refusal;
         let elapsed = now.since(self.began);
         self.commands.push_back(Command::Ended(Ended {
             attempt: self.attempt,
             code,
             stage,
             retry,
+            place,
             server_time,
             elapsed,
         }));

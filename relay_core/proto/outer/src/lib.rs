@@ -18,6 +18,7 @@ mod dial;
 pub mod door;
 mod leg;
 pub mod node;
+mod pace;
 mod refusal;
 pub mod switch;
 

@@ -17,6 +17,8 @@ pub struct Refusal {
     pub code: Reason,
     /// Seconds until another try makes sense; `None`: do not, 0: now.
     pub retry: Option<u32>,
+    /// How many are before it, where it was one too many.
+    pub place: Option<u32>,
 }
 
 impl Refusal {
@@ -25,6 +27,15 @@ impl Refusal {
         Self {
             code: code.into(),
             retry: Some(seconds),
+            place: None,
+        }
+    }
+
+    /// One too many: so many are before it, its turn comes in so many seconds.
+    pub(crate) fn in_line(code: Code, seconds: u32, place: u32) -> Self {
+        Self {
+            place: Some(place),
+            ..Self::after(code, seconds)
         }
     }
 
@@ -36,6 +47,7 @@ impl Refusal {
             server_time,
             attempt,
             supported: None,
+            place: self.place,
         }
     }
 }
@@ -55,13 +67,22 @@ impl From<Reason> for Refusal {
             (Code::IdInUse, Retry::After) => Some(seconds(limits::ID_IN_USE_RETRY)),
             (_, Retry::After) => Some(seconds(RETRY_AFTER)),
         });
-        Self { code, retry }
+        Self {
+            code,
+            retry,
+            place: None,
+        }
     }
 }
 
 /// Whole seconds, as they travel.
 pub(crate) fn seconds(duration: Duration) -> u32 {
     u32::try_from(duration.as_secs()).unwrap_or(u32::MAX)
+}
+
+/// The same, rounded up: not before the time has come.
+pub(crate) fn seconds_up(duration: Duration) -> u32 {
+    seconds(duration + Duration::from_millis(999))
 }
 
 #[cfg(test)]

@@ -121,6 +121,7 @@ codes! {
     Revoked "REVOKED" Remote Never 3;
     Suspended "SUSPENDED" Remote Never 3;
     Throttled "THROTTLED" Remote After 3;
+    Quota "QUOTA" Remote After 3;
     PolicyStale "POLICY_STALE" Remote After 3;
     Terms "TERMS" Local Never 3;
     Absent "ABSENT" Remote After 4;

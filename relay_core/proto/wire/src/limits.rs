@@ -43,6 +43,14 @@ limits! {
     FIRST_FRAME "first_frame_s" seconds 5;
     ROUTE "route_s" seconds 5;
     DENIED "denied_ms" milliseconds 200;
+    LEGS_PER_DEVICE "legs_per_device" usize 64;
+    CONNECTS_PER_MINUTE "connects_per_minute" u32 30;
+    USAGE_MEMORY "usage_memory_s" seconds 60;
+    ORGANISATION_REQUESTS "organisation_requests" usize 512;
+    ORGANISATION_SESSIONS "organisation_sessions" u32 2_000;
+    ARRIVALS_PER_WORKER "arrivals_per_worker" u32 400;
+    ARRIVALS_BURST "arrivals_burst_ms" milliseconds 100;
+    ARRIVALS_WAIT "arrivals_wait_ms" milliseconds 2_000;
     GAP_WAIT "gap_wait_s" seconds 3;
     GAP_MEMORY "gap_memory_s" seconds 60;
     GAP_WAITERS "gap_waiters" usize 4;

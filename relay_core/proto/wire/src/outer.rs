@@ -89,6 +89,9 @@ pub struct Error {
     /// With `VERSION`: the versions that the sender speaks.
     #[n(4)]
     pub supported: Option<List<u16, 1, 8>>,
+    /// How many are before this attempt, where it was one too many: `retry` is when its turn comes.
+    #[n(5)]
+    pub place: Option<u32>,
 }
 
 /// I am here; with `ask`, are you?

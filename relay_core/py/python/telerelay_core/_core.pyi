@@ -276,15 +276,16 @@ class Node:
         chain: str | PathLike[str],
         key: str | PathLike[str],
         workers: int = 1,
-        return_window_s: int = 5,
+        return_window_s: int = 1,
         banner: str | None = None,
         trusted_networks: Sequence[str] = ...,
         handshakes_per_s: int | None = None,
+        arrivals_per_s: int | None = None,
     ) -> Node:
         """`chain`: node certificate and cluster CA, PEM. Raises CoreError(KEY_FILE, CERTIFICATE, USAGE).
 
-        `trusted_networks` (ADDRESS/LENGTH) are not limited by address; `handshakes_per_s` begin at most, by default
-        what the workers bear (PROTOCOL.md §1.3).
+        `trusted_networks` (ADDRESS/LENGTH) are not limited by address; `handshakes_per_s` begin and `arrivals_per_s`
+        CONNECTs are asked about at most, by default what the workers bear (PROTOCOL.md §1.3, §5.10).
         """
 
     def start(self) -> list[str]:
@@ -304,8 +305,10 @@ class Node:
         organisations: Sequence[tuple[bytes, bool]],
         revoked: Sequence[tuple[bytes, Sequence[bytes]]],
         nodes_version: int,
+        sessions: Sequence[tuple[bytes, int]] = ...,
     ) -> None:
-        """Replace what HELLO is admitted by: (root certificate DER, suspended) and (organisation, revoked devices).
+        """Replace what HELLO is admitted by: (root certificate DER, suspended), (organisation, revoked devices), and (organisation, how many
+        sessions it may have at once) where that is not `organisation_sessions` (§5.10).
 
         Live paths of devices and organisations that this takes away are cut (`REVOKED`, `SUSPENDED`). Raises CoreError(CERTIFICATE).
         """
@@ -440,6 +443,9 @@ class SessionEnded:
     def bytes_received(self) -> int: ...
     @property
     def retry_after_s(self) -> int | None: ...
+    @property
+    def place(self) -> int | None:
+        """How many are before it, where it was one too many (§5.10)."""
     @property
     def detail(self) -> str:
         """Where it broke, for a person: a node, an address; never content. May be empty."""

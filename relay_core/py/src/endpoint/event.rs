@@ -38,6 +38,7 @@ pub(crate) struct SessionEnded {
     bytes_sent: u64,
     bytes_received: u64,
     retry_after_s: Option<u32>,
+    place: Option<u32>,
     detail: String,
 }
 
@@ -55,6 +56,7 @@ impl From<Ended> for SessionEnded {
             bytes_sent: ended.sent,
             bytes_received: ended.received,
             retry_after_s: ended.retry,
+            place: ended.place,
             detail: ended.detail,
         }
     }

@@ -79,7 +79,7 @@ impl Node {
     /// `chain`: node certificate and cluster CA, PEM.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
-    #[pyo3(signature = (*, name, listeners, chain, key, workers=1, return_window_s=5, banner=None, trusted_networks=Vec::new(), handshakes_per_s=None))]
+    #[pyo3(signature = (*, name, listeners, chain, key, workers=1, return_window_s=1, banner=None, trusted_networks=Vec::new(), handshakes_per_s=None, arrivals_per_s=None))]
     fn new(
         name: &str,
         listeners: Vec<(String, String)>,
@@ -90,6 +90,7 @@ impl Node {
         banner: Option<&str>,
         trusted_networks: Vec<String>,
         handshakes_per_s: Option<u32>,
+        arrivals_per_s: Option<u32>,
     ) -> Result<Self, Failure> {
         let credentials = credentials(&chain, &key)?;
         let config = node::Config {
@@ -107,6 +108,7 @@ impl Node {
                 .map(|network| network.parse().map_err(usage))
                 .collect::<Result<_, _>>()?,
             handshakes_per_s,
+            arrivals_per_s,
         };
         // Every event has its place already: the node counts them before it lets somebody in.
         let queue = Queue::new(usize::MAX).map_err(|error| Failure::new(Code::Machine, error))?;
@@ -147,13 +149,14 @@ impl Node {
     }
 
     /// Replace what HELLO is admitted by.
-    #[pyo3(signature = (*, organisations, revoked, nodes_version))]
+    #[pyo3(signature = (*, organisations, revoked, nodes_version, sessions=Vec::new()))]
     fn set_snapshot(
         &self,
         py: Python<'_>,
         organisations: Vec<(Vec<u8>, bool)>,
         revoked: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
         nodes_version: u64,
+        sessions: Vec<(Vec<u8>, u32)>,
     ) -> PyResult<()> {
         let mut devices = BTreeSet::new();
         for (organisation, revoked) in &revoked {
@@ -162,6 +165,10 @@ impl Node {
                 devices.insert((organisation, DeviceId(fixed(device)?)));
             }
         }
+        let sessions = sessions
+            .into_iter()
+            .map(|(organisation, sessions)| Ok((OrganisationId(fixed(&organisation)?), sessions)))
+            .collect::<PyResult<_>>()?;
         // Reading 1,700 roots takes longer than Python's other work should wait.
         py.detach(|| {
             let organisations = organisations
@@ -169,7 +176,7 @@ impl Node {
                 .map(organisation)
                 .collect::<Result<_, _>>()?;
             self.node
-                .set_snapshot(organisations, devices, nodes_version);
+                .set_snapshot(organisations, devices, sessions, nodes_version);
             Ok(())
         })
     }

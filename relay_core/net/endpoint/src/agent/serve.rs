@@ -72,6 +72,7 @@ fn tell(incoming: &Incoming, served: Served, duration: Duration) -> (Ended, Path
         sent: traffic.map_or(0, |offsets| offsets.read),
         received: traffic.map_or(0, |offsets| offsets.written),
         retry: None,
+        place: None,
         detail,
     };
     (ended, report)

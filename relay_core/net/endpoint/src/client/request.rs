@@ -251,6 +251,7 @@ impl State {
             sent: offsets.map_or(0, |offsets| offsets.read),
             received: offsets.map_or(0, |offsets| offsets.written),
             retry: ended.retry,
+            place: ended.place,
             detail: if detail.is_empty() {
                 self.dialled.clone()
             } else {
@@ -344,6 +345,7 @@ impl Drop for Watch<'_> {
             code: Code::Internal.into(),
             stage: Stage::Dial,
             retry: None,
+            place: None,
             server_time: None,
             elapsed: std::time::Duration::ZERO,
         };

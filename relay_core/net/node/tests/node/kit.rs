@@ -133,6 +133,7 @@ impl World {
             banner: None,
             trusted_networks: Vec::new(),
             handshakes_per_s: None,
+            arrivals_per_s: None,
         };
         shape(&mut config);
         Self {
@@ -152,7 +153,8 @@ impl World {
             .iter()
             .map(|device| (organisation, *device))
             .collect();
-        self.node.set_snapshot(vec![(anchor, standing)], revoked, 3);
+        self.node
+            .set_snapshot(vec![(anchor, standing)], revoked, [].into(), 3);
     }
 
     pub(crate) fn pins(&self) -> Pins {

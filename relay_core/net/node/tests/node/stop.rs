@@ -79,7 +79,7 @@ async fn a_drained_node_answers_and_takes_everybody_again_when_that_is_taken_bac
     at_agent.send_path(b"still here").await.unwrap();
     assert_eq!(at_client.read_path(10).await, b"still here");
     world.node.resume();
-    let (_, request) = world.asking(&client).await;
+    let (_asking, request) = world.asking(&client).await;
     assert_eq!(world.node.cut_named(request.attempt, Code::Cut), 2);
     let Got::Frame(Frame::Cut(cut)) = ready.got().await else {
         panic!()

@@ -1,16 +1,17 @@
 //! How many handshakes begin in a time, and whose is next: a pace for the whole node, shared by origin where it is not enough.
-use core::time::Duration;
 use std::collections::BTreeSet;
 
 use telerelay_wire::{Moment, limits};
 
 use super::crowd::Crowd;
 use super::{Guest, Origin, share};
+use crate::pace::Pace;
 
 /// The line for handshakes.
 #[derive(Debug)]
 pub(super) struct Gate {
     pace: Pace,
+    due: Moment,
     /// More could not be served within [`limits::HANDSHAKE_WAIT`].
     places: usize,
     /// By the moment at which each lined up.
@@ -23,7 +24,8 @@ pub(super) struct Gate {
 impl Gate {
     pub(super) fn new(handshakes_per_s: u32) -> Self {
         Self {
-            pace: Pace::new(handshakes_per_s),
+            pace: Pace::per_second(handshakes_per_s, limits::HANDSHAKE_BURST),
+            due: Moment::ZERO,
             places: share(handshakes_per_s, limits::HANDSHAKE_WAIT),
             line: Crowd::default(),
             oldest: BTreeSet::new(),
@@ -50,7 +52,7 @@ impl Gate {
     pub(super) fn next(&mut self, now: Moment) -> Option<Guest> {
         let origin = self.line.after(self.last, self.last_stranger)?;
         let (since, guest) = self.line.first_of(origin)?;
-        if !self.pace.step(now) {
+        if !self.pace.step(&mut self.due, now) {
             return None;
         }
         self.last = origin;
@@ -76,35 +78,6 @@ impl Gate {
 
     pub(super) fn next_timeout(&self) -> Option<Moment> {
         let &(since, _, _) = self.oldest.first()?;
-        Some((since + limits::HANDSHAKE_WAIT).min(self.pace.ready_at()))
-    }
-}
-
-/// A token bucket, kept as the moment at which the next step is due if all come evenly (GCRA, ITU-T I.371): it may come earlier by
-/// [`limits::HANDSHAKE_BURST`].
-#[derive(Debug)]
-struct Pace {
-    every: Duration,
-    due: Moment,
-}
-
-impl Pace {
-    fn new(per_second: u32) -> Self {
-        Self {
-            every: Duration::from_secs(1) / per_second.max(1),
-            due: Moment::ZERO,
-        }
-    }
-
-    fn ready_at(&self) -> Moment {
-        self.due - limits::HANDSHAKE_BURST
-    }
-
-    fn step(&mut self, now: Moment) -> bool {
-        if now < self.ready_at() {
-            return false;
-        }
-        self.due = self.due.max(now) + self.every;
-        true
+        Some((since + limits::HANDSHAKE_WAIT).min(self.pace.ready_at(self.due)))
     }
 }

@@ -1,8 +1,8 @@
 //! Who may speak to this node: HELLO is answered from a snapshot, without asking anybody (PROTOCOL.md §5.1).
 use std::collections::{BTreeMap, BTreeSet};
 
-use telerelay_wire::Code;
 use telerelay_wire::ids::{ComputerId, DeviceId, OrganisationId, Role};
+use telerelay_wire::{Code, limits};
 
 use super::table::DeviceKey;
 use crate::leg::VERSION;
@@ -56,11 +56,19 @@ pub struct Snapshot {
     pub organisations: BTreeMap<OrganisationId, Standing>,
     /// Every device that an organisation has revoked.
     pub revoked: BTreeSet<(OrganisationId, DeviceId)>,
+    /// How many sessions an organisation may have at once, where it is not `organisation_sessions`.
+    pub sessions: BTreeMap<OrganisationId, u32>,
     /// For WELCOME.
     pub nodes_version: u64,
 }
 
 impl Snapshot {
+    /// How many sessions the organisation may have at once.
+    pub(super) fn sessions_of(&self, organisation: OrganisationId) -> usize {
+        let sessions = self.sessions.get(&organisation).copied();
+        sessions.unwrap_or(limits::ORGANISATION_SESSIONS) as usize
+    }
+
     /// Why this device may not speak to the node, if it may not. An organisation that is not known any more counts as
     /// suspended: its certificate was accepted while it was.
     pub(super) fn refuses(&self, device: DeviceKey) -> Option<Code> {

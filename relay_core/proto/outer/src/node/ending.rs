@@ -32,6 +32,7 @@ impl Node {
         };
         let (agent, client, report) = (*agent, attempt.client, report.take());
         self.joined -= 1;
+        self.usage.session_over(attempt.request.organisation);
         attempt.phase = Phase::Ended {
             at: now,
             end,
@@ -144,6 +145,10 @@ impl Node {
         let mut attempt = self.attempts.remove(&ticket)?;
         self.deadlines.disarm(&mut attempt.due);
         self.paths.remove(&attempt.request.path);
+        self.arrivals.leave(ticket);
+        if !matches!(attempt.phase, Phase::Path { .. } | Phase::Ended { .. }) {
+            self.usage.request_over(attempt.request.organisation);
+        }
         Some(attempt)
     }
 

@@ -18,7 +18,11 @@ impl Node {
         };
         let refused = refuses_hello(hello.version, hello.role, &leg.identity, leg.side)
             .or_else(|| self.snapshot.refuses(leg.device()))
-            .or_else(|| self.takes_nobody_new(leg.device(), hello.role));
+            .or_else(|| self.takes_nobody_new(leg.device(), hello.role))
+            .or_else(|| {
+                let has_all = self.has_all_legs(leg.device());
+                has_all.then_some(Code::Throttled)
+            });
         if let Some(code) = refused {
             return self.refuse_hello(key, code, now);
         }
@@ -85,7 +89,7 @@ impl Node {
             None => {
                 let ping = Keepalive {
                     ask: true,
-                    return_window: Some(self.greeting.return_window),
+                    return_window: Some(self.return_window()),
                 };
                 self.commands
                     .push_back(Command::Send(old, Frame::Keepalive(ping)));
@@ -291,7 +295,7 @@ impl Node {
             node: greeting.node.clone(),
             keepalive,
             nodes_version: self.snapshot.nodes_version,
-            return_window: greeting.return_window,
+            return_window: self.return_window(),
             banner: greeting.banner.clone(),
         };
         self.commands

@@ -2,8 +2,9 @@
 //!
 //! `table` holds what there is; `hello` admits legs and keeps the table of ready connections; `pairing` leads an attempt
 //! from CONNECT to its path; `ending` leads it from there to its one terminal event; `stopping` is the operator's word that
-//! nothing new is taken, or that something ends.
+//! nothing new is taken, or that something ends; `usage` and `arrivals` are how much of all this one may have.
 mod admission;
+mod arrivals;
 mod command;
 mod ending;
 mod hello;
@@ -11,6 +12,7 @@ mod pairing;
 mod presence;
 mod stopping;
 mod table;
+mod usage;
 
 use std::collections::{BTreeMap, VecDeque};
 use std::sync::Arc;
@@ -23,8 +25,10 @@ use telerelay_wire::{Code, Entropy, FrameError, Moment, limits};
 use crate::deadlines::{Deadlines, Due};
 use crate::leg::{How, LegKey};
 use crate::refusal::Refusal;
+use arrivals::Arrivals;
 use stopping::Intake;
 use table::{Attempt, DeviceKey, Leg, Presence, State, Timer};
+use usage::Usage;
 
 pub use admission::{Holder, Identity, Side, Snapshot, Standing};
 pub use command::{
@@ -39,10 +43,29 @@ pub struct Greeting {
     pub node: NodeName,
     /// What it can do beyond version 1.
     pub features: Features,
-    /// Seconds over which agents spread their return (§5.7).
+    /// The least of seconds over which agents spread their return (§5.7).
     pub return_window: u16,
     /// A sentence of the operator.
     pub banner: Option<Text<0, 512>>,
+}
+
+/// What comes to a node in a second, as planned.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Plan {
+    /// CONNECTs.
+    pub arrivals_per_s: u32,
+    /// Handshakes.
+    pub handshakes_per_s: u32,
+}
+
+impl Default for Plan {
+    /// What one worker bears.
+    fn default() -> Self {
+        Self {
+            arrivals_per_s: limits::ARRIVALS_PER_WORKER,
+            handshakes_per_s: limits::HANDSHAKES_PER_WORKER,
+        }
+    }
 }
 
 /// Whom something concerns.
@@ -71,6 +94,10 @@ pub struct Census {
     pub paths: usize,
     /// Path IDs that are remembered: one for each attempt.
     pub path_ids: usize,
+    /// CONNECTs that wait for their turn.
+    pub waiting: usize,
+    /// Clients' devices that are or were just here, with what they use.
+    pub used_by: usize,
     /// Timers.
     pub deadlines: usize,
     /// Those of them that are devices'.
@@ -94,6 +121,7 @@ pub enum Mutant {
 #[derive(Debug)]
 pub struct Node {
     greeting: Greeting,
+    plan: Plan,
     snapshot: Arc<Snapshot>,
     /// The wall clock at a moment, for ERROR's server time.
     clock: (u64, Moment),
@@ -108,6 +136,8 @@ pub struct Node {
     /// How many attempts are a path.
     joined: usize,
     next_ticket: u64,
+    usage: Usage,
+    arrivals: Arrivals,
     deadlines: Deadlines<Timer>,
     commands: VecDeque<Command>,
     intake: Intake,
@@ -122,6 +152,7 @@ impl Node {
     pub fn new(greeting: Greeting, unix_s: u64, now: Moment) -> Self {
         Self {
             greeting,
+            plan: Plan::default(),
             snapshot: Arc::default(),
             clock: (unix_s, now),
             legs: BTreeMap::new(),
@@ -132,6 +163,8 @@ impl Node {
             paths: BTreeMap::new(),
             joined: 0,
             next_ticket: 0,
+            usage: Usage::default(),
+            arrivals: Arrivals::new(Plan::default().arrivals_per_s),
             deadlines: Deadlines::new(),
             commands: VecDeque::new(),
             intake: Intake::Open,
@@ -139,6 +172,14 @@ impl Node {
             #[cfg(feature = "mutants")]
             mutant: Mutant::None,
         }
+    }
+
+    /// The same node on a machine that bears this.
+    #[must_use]
+    pub fn with_plan(mut self, plan: Plan) -> Self {
+        self.plan = plan;
+        self.arrivals = Arrivals::new(plan.arrivals_per_s);
+        self
     }
 
     /// The same node with a bug.
@@ -168,6 +209,8 @@ impl Node {
             attempts: self.attempts.len(),
             paths: self.joined,
             path_ids: self.paths.len(),
+            waiting: self.arrivals.waiting(),
+            used_by: self.usage.devices(),
             deadlines: self.deadlines.len(),
             device_timers: self.device_timers.len(),
         }
@@ -206,6 +249,9 @@ impl Node {
             now + limits::FIRST_FRAME,
             Timer::FirstFrame(key),
         );
+        if identity.holder == Holder::Client {
+            self.usage.leg_up(leg.device());
+        }
         let before = self.legs.insert(key, leg);
         debug_assert!(before.is_none(), "a leg's number is never used twice");
     }
@@ -324,6 +370,8 @@ impl Node {
                 Timer::Recorded(ticket) => self.abort(ticket, Code::AuditUnavailable.into(), now),
                 Timer::Cut(ticket) => self.close_path(ticket),
                 Timer::SessionEnd(ticket) => self.not_reported(ticket),
+                Timer::Arrivals => self.next_arrivals(now),
+                Timer::Usage => self.forget_usage(now),
                 Timer::Grace => self.grace_over(now),
             }
         }
@@ -333,7 +381,7 @@ impl Node {
         if keepalive.ask {
             let answer = Keepalive {
                 ask: false,
-                return_window: Some(self.greeting.return_window),
+                return_window: Some(self.return_window()),
             };
             self.commands
                 .push_back(Command::Send(key, Frame::Keepalive(answer)));
@@ -391,7 +439,16 @@ impl Node {
     fn take_leg(&mut self, key: LegKey) -> Option<Leg> {
         let mut leg = self.legs.remove(&key)?;
         self.deadlines.disarm(&mut leg.due);
+        self.usage.leg_gone(leg.device());
         Some(leg)
+    }
+
+    /// Seconds in which those who wait here now could all come back, while half of the handshakes are left to others.
+    fn return_window(&self) -> u16 {
+        let per_s = (self.plan.handshakes_per_s / 2).max(1) as usize;
+        let window = u16::try_from(self.ready.div_ceil(per_s)).unwrap_or(u16::MAX);
+        let most = u16::try_from(limits::RETURN_WINDOW_CAP.as_secs()).unwrap_or(u16::MAX);
+        window.max(self.greeting.return_window).min(most)
     }
 
     fn server_time(&self, now: Moment) -> u64 {

@@ -44,6 +44,7 @@ impl Node {
             early,
         } = connect;
         let path = PathId::random(entropy);
+        let device = leg.device();
         let request = RouteRequest {
             ticket,
             attempt,
@@ -56,8 +57,8 @@ impl Node {
             service,
             resume,
         };
-        let mut attempt = Attempt {
-            request: request.clone(),
+        let attempt = Attempt {
+            request,
             early,
             client: key,
             began: now,
@@ -65,17 +66,20 @@ impl Node {
             recorded: false,
             set_up,
             stepped: now,
-            phase: Phase::Asked,
+            phase: Phase::InLine,
             due: None,
         };
-        self.deadlines
-            .arm(&mut attempt.due, now + limits::ROUTE, Timer::Route(ticket));
         self.attempts.insert(ticket, attempt);
         self.paths.insert(path, ticket);
-        if self.intake == Intake::Open {
-            self.commands.push_back(Command::Ask(Box::new(request)));
+        let refused = if self.intake == Intake::Open {
+            self.exceeds(device, now)
         } else {
-            self.abort(ticket, Code::TryLater.into(), now);
+            Some(Code::TryLater.into())
+        };
+        self.usage.request(device.organisation);
+        match refused {
+            Some(refusal) => self.abort(ticket, refusal, now),
+            None => self.arrives(ticket, now),
         }
     }
 
@@ -83,7 +87,7 @@ impl Node {
     pub fn is_asked(&self, ticket: AttemptTicket) -> bool {
         self.attempts
             .get(&ticket)
-            .is_some_and(|attempt| matches!(attempt.phase, Phase::Asked))
+            .is_some_and(|attempt| matches!(attempt.phase, Phase::Asked { .. }))
     }
 
     /// The answer to [`Command::Ask`]. One that comes too late, twice, or after the client left is ignored.
@@ -101,13 +105,16 @@ impl Node {
         }
     }
 
-    /// A denial leaves at its time, whatever was looked up; at once only where the look-up took longer than that.
+    /// A denial leaves at its time after the question, whatever was looked up; at once only where that took longer.
     fn deny(&mut self, ticket: AttemptTicket, reason: Reason, now: Moment) {
         let Some(attempt) = self.attempts.get_mut(&ticket) else {
             return;
         };
+        let Phase::Asked { since } = attempt.phase else {
+            return;
+        };
         attempt.phase = Phase::Denied(reason);
-        let leaves = attempt.began + limits::DENIED;
+        let leaves = since + limits::DENIED;
         self.deadlines
             .arm(&mut attempt.due, leaves, Timer::Denied(ticket));
         if leaves <= now {
@@ -267,7 +274,14 @@ impl Node {
             (Phase::Waiting | Phase::Claimed { .. } | Phase::Accepted { .. }, Err(code)) => {
                 self.abort(ticket, code.into(), now);
             }
-            (Phase::Asked | Phase::Denied(_) | Phase::Path { .. } | Phase::Ended { .. }, _) => {}
+            (
+                Phase::InLine
+                | Phase::Asked { .. }
+                | Phase::Denied(_)
+                | Phase::Path { .. }
+                | Phase::Ended { .. },
+                _,
+            ) => {}
         }
     }
 
@@ -297,6 +311,7 @@ impl Node {
             closing: false,
             report: None,
         };
+        self.usage.session(attempt.request.organisation);
         self.deadlines.disarm(&mut attempt.due);
         for key in [client, agent] {
             if let Some(leg) = self.legs.get_mut(&key) {

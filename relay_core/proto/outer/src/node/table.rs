@@ -21,6 +21,10 @@ pub(super) enum Timer {
     ReadySilence(LegKey),
     /// The older leg has not answered the ping that this leg, another instance of its device, caused.
     ClonePing(LegKey),
+    /// The next CONNECT's turn has come.
+    Arrivals,
+    /// Devices that are gone are forgotten, with what they used.
+    Usage,
     /// `route` has not been answered.
     Route(AttemptTicket),
     /// A denial leaves.
@@ -179,8 +183,10 @@ impl Attempt {
 /// How far an attempt has come (PROTOCOL.md §5.3, §5.6).
 #[derive(Debug)]
 pub(super) enum Phase {
+    /// It waits for its turn.
+    InLine,
     /// `route` was asked.
-    Asked,
+    Asked { since: Moment },
     /// Denied; ERROR leaves at its time.
     Denied(Reason),
     /// Routed here; waits for the agent's next ready connection.
@@ -209,7 +215,7 @@ impl Phase {
     /// The last stage that the node can see.
     pub(super) fn stage(&self) -> Stage {
         match self {
-            Self::Asked | Self::Denied(_) => Stage::Route,
+            Self::InLine | Self::Asked { .. } | Self::Denied(_) => Stage::Route,
             Self::Waiting => Stage::Claim,
             Self::Claimed { .. } | Self::Accepted { .. } => Stage::Accept,
             Self::Path { .. } | Self::Ended { .. } => Stage::Inner,

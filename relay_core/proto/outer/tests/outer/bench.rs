@@ -181,6 +181,7 @@ pub(crate) fn snapshot() -> Snapshot {
             .map(|(number, standing)| (organisation(number), standing))
             .into(),
         revoked: [(organisation(1), device(66))].into(),
+        sessions: [].into(),
         nodes_version: 4,
     }
 }

@@ -144,6 +144,7 @@ fn error(code: Code, retry: Option<u32>) -> Frame<'static> {
         server_time: EPOCH + 5,
         attempt: None,
         supported: None,
+        place: None,
     })
 }
 

@@ -9,6 +9,7 @@ mod node_instances;
 mod node_pairing;
 mod node_properties;
 mod node_stop;
+mod node_usage;
 mod office;
 mod show;
 mod switch;

@@ -225,7 +225,7 @@ fn a_cut_tells_the_agent_waits_a_second_and_closes_both() {
         1
     );
     assert_eq!(bench.out(), ["3< CUT CUT"]);
-    assert_eq!(bench.node.cut(Scope::All, Code::Drained, bench.now), 1);
+    assert_eq!(bench.node.cut(Scope::All, Code::Drained, bench.now), 0);
     assert!(bench.out().is_empty(), "the first word counts");
     assert_eq!(bench.wait(ms(1_500)), ["1000 1 close", "1000 2 close"]);
     bench.path_ended(path, Cause::Leg);

@@ -97,6 +97,7 @@ fn another_version_is_told_what_there_is() {
             server_time,
             retry,
             attempt,
+            place: None,
         }),
     )) = bench.commands.first()
     else {
@@ -199,6 +200,7 @@ fn a_ready_leg_that_leaves_is_told_out() {
         server_time: 0,
         attempt: None,
         supported: None,
+        place: None,
     };
     assert_eq!(
         bench.frame(leg, Frame::Error(error)),

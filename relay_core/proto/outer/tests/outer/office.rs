@@ -172,5 +172,6 @@ pub(crate) fn error(code: Code, retry: Option<u32>) -> Frame<'static> {
         server_time: EPOCH,
         attempt: None,
         supported: None,
+        place: None,
     })
 }

@@ -101,15 +101,17 @@ pub(crate) fn outer() -> impl Strategy<Value = OuterFrame> {
             any::<Option<u32>>(),
             any::<u64>(),
             option::of(attempt()),
-            option::of(list(any::<u16>()))
+            option::of(list(any::<u16>())),
+            any::<Option<u32>>()
         )
-            .prop_map(|(code, retry, server_time, attempt, supported)| {
+            .prop_map(|(code, retry, server_time, attempt, supported, place)| {
                 Error {
                     code,
                     retry,
                     server_time,
                     attempt,
                     supported,
+                    place,
                 }
                 .into()
             }),
