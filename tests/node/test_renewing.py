@@ -12,7 +12,7 @@ from telerelay_core import SessionOpened
 from telerelay_endpoint.certificates import Role, format_chain
 from telerelay_endpoint.keys import load_key_file, make_key
 from tests.kit.beside import beside, counting, newcomer
-from tests.kit.condition import eventually
+from tests.kit.condition import INTERVAL, eventually
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import NodeProcess
 from tests.kit.outer_leg import OuterLeg
@@ -56,8 +56,9 @@ async def test_certificates_change_under_load_and_nobody_notices(tmp_path: Path)
             for _ in range(ROTATIONS):
                 (node.data / "cluster" / "node.pem").unlink()
                 node.hang_up()
-                while (serial := await _shown(node)) == seen[-1]:
-                    await asyncio.sleep(0)
+                async with asyncio.timeout(10):
+                    while (serial := await _shown(node)) == seen[-1]:
+                        await asyncio.sleep(INTERVAL)
                 seen.append(serial)
                 await session.runs()
             rotating = False
