@@ -26,6 +26,7 @@ __all__ = [
     "CoreError",
     "Decision",
     "Dial",
+    "Distribution",
     "DoorOpen",
     "DoorRefused",
     "Finished",
