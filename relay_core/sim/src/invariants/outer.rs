@@ -256,13 +256,15 @@ pub(crate) fn no_dial_before_its_time(not_before: Option<Moment>, now: Moment) -
 
 /// §5.2, §12: a node's tables fit one another and the legs that there are: a timer has an owner, a path ID an attempt.
 pub(crate) fn the_tables_of_a_node_agree(census: &Census, legs: usize) -> Verdict {
-    let owners = census.legs + census.attempts + census.devices + 1;
+    // Three are the node's own: the grace of a stop, the next arrival's turn, and when use is forgotten.
+    let owners = census.legs + census.attempts + census.devices + 3;
     hold(
         ("the_tables_of_a_node_agree", "§5.2"),
         census.legs == legs
             && census.path_ids == census.attempts
             && census.paths <= census.attempts
             && census.ready <= census.devices
+            && census.waiting <= census.attempts
             && census.device_timers <= census.devices
             && census.deadlines <= owners,
         || format!("{census:?} with {legs} legs"),

@@ -53,12 +53,18 @@ impl Node {
         }
     }
 
-    /// Why HELLO is refused while nothing new is taken. An agent that has legs here is let in: over its ready connection it
-    /// reports how its sessions end, and hears that one is cut.
+    /// Why HELLO is refused while nothing new is taken. While the node drains, an agent that has legs here is let in: over its
+    /// ready connection it reports how its sessions end, and hears that one is cut.
     pub(super) fn takes_nobody_new(&self, device: DeviceKey, role: Role) -> Option<Code> {
         let is_here = |presence: &super::Presence| presence.legs > 0;
-        let stays = role == Role::Agent && self.devices.get(&device).is_some_and(is_here);
-        (self.intake != Intake::Open && !stays).then_some(Code::TryLater)
+        let closed = match self.intake {
+            Intake::Open => false,
+            Intake::Draining => {
+                role != Role::Agent || !self.devices.get(&device).is_some_and(is_here)
+            }
+            Intake::Stopping => true,
+        };
+        closed.then_some(Code::TryLater)
     }
 
     /// Ends every attempt of these devices, agents or clients: `node cut`. How many there were.
