@@ -10,6 +10,7 @@ import pytest
 
 from telerelay_core import News, SessionOpened, format_computer_id
 from telerelay_endpoint.certificates import Role
+from telerelay_endpoint.payloads import Grant
 from tests.kit.hostile.endpoints import (
     RunningClient,
     end_of,
@@ -242,9 +243,15 @@ async def test_a_client_that_answers_paired_at_once_is_heard(tmp_path: Path) -> 
     # must never meet a leg that does not know yet that it is one.
     with NodeProcess(tmp_path, environment={"TELERELAY_NODE_WORKERS": "1"}) as node:
         tenant = Tenant(now=int(time.time()))
+        # No device may ask so often that it could be guessing.
+        devices = [tenant.colleague() for _ in range(4)]
         node.admit(tenant)
         node.publish(tenant)
+        with node.organisation(tenant, Role.ADMIN) as admin:
+            admin.post_document(tenant.document(2, [Grant(one.client, "a client") for one in devices]))
+        with node.organisation(tenant, Role.KEEPER) as keeper:
+            keeper.post_document(tenant.stamp(epoch=2, document_version=2))
         async with agent_of(node, tenant):
-            for _ in range(100):
-                async with client_of(node, tenant) as client:
+            for device in devices * 25:
+                async with client_of(node, device) as client:
                     await client.wait(SessionOpened, timeout=8)
