@@ -19,6 +19,8 @@ def create_app(administration: Administration, standing: Standing, auditor: Audi
         openapi_url="/openapi.json",
         docs_url=None,
         redoc_url=None,
+        # It would send whoever asks to the address that its own Host header names, without a word of ours.
+        redirect_slashes=False,
         responses=FAILURES,
     )
     app.state.administration = administration
