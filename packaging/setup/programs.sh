@@ -5,6 +5,7 @@ set -euo pipefail
 # command:package. What is missing decides, so that a machine which has the programs from elsewhere is left alone.
 programs=(
     gcc:gcc
+    python3-config:python3-dev
     Xvnc:tigervnc-standalone-server
     vncpasswd:tigervnc-tools
     xtigervncviewer:tigervnc-viewer
