@@ -14,6 +14,7 @@ from telerelay.authority.devices import DeviceIssuer
 from telerelay.authority.organisation import NewOrganisation, new_organisation
 from telerelay.authority.profile import certify_agent, certify_client
 from telerelay.authority.signing import sign_computer_document, sign_revocations, sign_stamp
+from telerelay.documents.storing import store_document
 from telerelay.store.engine import Store
 from telerelay.store.tables import Organisation
 from telerelay_endpoint.certificates import Role, RoleKey, encode_certificate, format_chain
@@ -149,3 +150,14 @@ class Tenant:
         """Put the organisation into `store` as the operator would."""
         async with store.writing() as session:
             session.add(Organisation(id=self.id, root=encode_certificate(self.root), admitted=self.now))
+
+    async def publish(self, store: Store) -> None:
+        """Put what lets the tenant's client in into `store`, as its administrator and keeper would."""
+        documents = (
+            (Role.ADMIN, self.document()),
+            (Role.ADMIN, self.revocations()),
+            (Role.KEEPER, self.stamp()),
+        )
+        async with store.writing() as session:
+            for poster, encoded in documents:
+                await store_document(session, self.id, poster, encoded, self.now)

@@ -14,7 +14,6 @@ import pytest_asyncio
 from sqlalchemy import select
 
 from telerelay.audit.spool import Spool
-from telerelay.documents.storing import store_document
 from telerelay.node.bridge import BATCH, RETRY_S, TICKET_MEMORY_S, Bridge
 from telerelay.node.registry import Registry
 from telerelay.presence.memory import PresenceInMemory
@@ -22,7 +21,6 @@ from telerelay.store.engine import Store
 from telerelay.store.snapshot import Snapshots
 from telerelay.store.tables import Device
 from telerelay_core import format_computer_id
-from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.errors import TelerelayError
 from tests.kit.audit import office
 from tests.kit.condition import eventually
@@ -64,13 +62,8 @@ async def setup(tmp_path: Path) -> AsyncIterator[Setup]:
     store = await Store.open(tmp_path / "store.db")
     tenant = Tenant(now=int(time.time()))
     await tenant.admit(store)
+    await tenant.publish(store)
     async with store.writing() as session:
-        for poster, encoded in (
-            (Role.ADMIN, tenant.document()),
-            (Role.ADMIN, tenant.revocations()),
-            (Role.KEEPER, tenant.stamp()),
-        ):
-            await store_document(session, tenant.id, poster, encoded, tenant.now)
         session.add(
             Device(
                 organisation=tenant.id,

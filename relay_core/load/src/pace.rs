@@ -41,7 +41,9 @@ mod tests {
     #[tokio::test]
     async fn firings_keep_their_moments_however_late_they_are_taken() {
         let mut due = fire(1_000.0, Some(50)).expect("a thread");
-        thread::sleep(Duration::from_millis(60));
+        while due.len() < 50 {
+            tokio::task::yield_now().await;
+        }
         let mut taken = Vec::new();
         while let Some(one) = due.recv().await {
             taken.push(one);

@@ -12,15 +12,14 @@ import pytest
 from pytest_benchmark.fixture import BenchmarkFixture
 
 from telerelay.audit.spool import Spool
-from telerelay.documents.storing import store_document
 from telerelay.node.bridge import BATCH, Bridge
 from telerelay.node.registry import Registry
 from telerelay.presence.memory import PresenceInMemory
 from telerelay.store.engine import Store
 from telerelay.store.snapshot import Snapshots
-from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.log_lines import log_to_stderr
 from tests.kit.audit import office
+from tests.kit.condition import eventually
 from tests.kit.fake_core import KINDS, AttemptEnded, FakeCore, asks
 from tests.kit.tenant import Tenant
 
@@ -54,8 +53,7 @@ class Drained:
         self.loop.run_until_complete(take())
 
     async def _written(self) -> None:
-        while self.spool.statistics()["audit_waiting"]:
-            await asyncio.sleep(0.01)
+        await eventually(lambda: not self.spool.statistics()["audit_waiting"])
 
 
 @asynccontextmanager
@@ -64,13 +62,7 @@ async def _open(folder: Path, loop: asyncio.AbstractEventLoop) -> AsyncIterator[
     store = await Store.open(folder / "store.db")
     tenant = Tenant(now=int(time.time()))
     await tenant.admit(store)
-    async with store.writing() as session:
-        for poster, encoded in (
-            (Role.ADMIN, tenant.document()),
-            (Role.ADMIN, tenant.revocations()),
-            (Role.KEEPER, tenant.stamp()),
-        ):
-            await store_document(session, tenant.id, poster, encoded, tenant.now)
+    await tenant.publish(store)
     spool = Spool(folder / "audit", office().head(), office().notary(folder))
     core, snapshots = FakeCore(), Snapshots(store)
     await snapshots.load(tenant.id)

@@ -12,7 +12,7 @@ use super::{Node, Scope};
 pub(super) enum Intake {
     /// It is.
     Open,
-    /// Not for now: the operator may take it back.
+    /// Nothing is, until the operator takes that back.
     Draining,
     /// Never again.
     Stopping,
