@@ -210,14 +210,8 @@ impl Control {
                 state.armed = state.machine.next_timeout();
                 state.armed
             };
-            let due = async {
-                match next {
-                    Some(at) => tokio::time::sleep(at.since(self.now())).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                () = due => {}
+                () = due(next, self.now()) => {}
                 () = self.earlier.notified() => {}
                 () = self.drained() => return,
             }
@@ -348,6 +342,14 @@ impl Control {
     fn now(&self) -> Moment {
         let micros = self.began.elapsed().as_micros();
         Moment(u64::try_from(micros).unwrap_or(u64::MAX))
+    }
+}
+
+/// Waits for a machine's next deadline; where there is none, for ever.
+pub(crate) async fn due(next: Option<Moment>, now: Moment) {
+    match next {
+        Some(at) => tokio::time::sleep(at.since(now)).await,
+        None => std::future::pending().await,
     }
 }
 

@@ -10,6 +10,7 @@ use telerelay_wire::Moment;
 use telerelay_wire::limits::GUESTS_LEAST;
 use tokio::sync::{Notify, oneshot};
 
+use crate::control::due;
 use crate::counters::Counters;
 use crate::descriptors::Descriptors;
 
@@ -116,14 +117,8 @@ impl Door {
                 state.armed = state.machine.next_timeout();
                 state.armed
             };
-            let due = async {
-                match next {
-                    Some(at) => tokio::time::sleep(at.since(self.now())).await,
-                    None => std::future::pending().await,
-                }
-            };
             tokio::select! {
-                () = due => {}
+                () = due(next, self.now()) => {}
                 () = self.earlier.notified() => {}
             }
         }
