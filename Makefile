@@ -67,8 +67,8 @@ lint: setup ## formatting, clippy, ruff, types, stubs, import contracts
 	@$(BIN)/python relay_core/spec/tables.py --check
 
 bench: setup ## measure the relay against its goals; ONLY=B6,B7 measures these, CHECK=B6,B7 fails unless they are met
-	cargo build --package telerelay-load --locked --quiet
-	@$(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(CHECK),--check '$(CHECK)')
+	@packaging/setup/release.sh
+	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(CHECK),--check '$(CHECK)')
 
 fuzz: setup ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface; then Python's parsers and the API
 	@relay_core/fuzz/run.sh

@@ -10,7 +10,9 @@ from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
 
-PROGRAM: Final = Path("target/debug/telerelay-load")
+from tests.bench.machine import is_released
+
+PROGRAM: Final = Path("target", "release" if is_released() else "debug", "telerelay-load")
 SCHEMA: Final = "telerelay.load/1"
 _STOP_S: Final = 30.0
 """Agents that leave have 15 s."""

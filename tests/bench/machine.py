@@ -8,6 +8,8 @@ from typing import Final
 
 import msgspec
 
+import telerelay_core
+
 _TICKS: Final = os.sysconf("SC_CLK_TCK")
 _ANONYMOUS: Final = re.compile(r"^Anonymous:\s+(\d+) kB$", re.MULTILINE)
 _CPU: Final = re.compile(r"^model name\s*:\s*(.+)$", re.MULTILINE)
@@ -39,9 +41,18 @@ class Machine(msgspec.Struct, frozen=True):
             loopback_mtu=int(Path("/sys/class/net/lo/mtu").read_text()),
             congestion_control=Path("/proc/sys/net/ipv4/tcp_congestion_control").read_text().strip(),
             python=platform.python_version(),
-            build="Cargo's dev profile of this workspace: opt-level 1, debug assertions, overflow checks",
+            build=(
+                "Cargo's release profile of this workspace, overflow checks on"
+                if is_released()
+                else "Cargo's dev profile of this workspace: opt-level 1, debug assertions, overflow checks"
+            ),
             load=os.getloadavg()[0],
         )
+
+
+def is_released() -> bool:
+    """Whether the core is the one that `packaging/setup/release.sh` compiled, not that of the tests."""
+    return Path(telerelay_core.__file__).is_relative_to(Path("build/release").resolve())
 
 
 def cpu_s(pid: int) -> float:
