@@ -14,6 +14,7 @@ PARTS: Final = {
     "session": "Sessions",
     "api": "The API, at its door",
     "node": "A node's queues, buffers and pauses",
+    "engine": "The engine of direct paths",
     "endpoint": "Agent and client",
     "serving": "The API, behind its door",
     "audit": "Audit",

@@ -1,0 +1,119 @@
+//! Orders: what is refused, and what a name that has outlived its path does.
+use std::fs::File;
+use std::sync::mpsc::channel;
+
+use telerelay_engine::{Close, Leg, Path, Reason};
+use telerelay_wire::limits;
+
+use super::kit::{
+    carry, carry_changed, engine, leg, listener, read_exactly, rest, shut, until, write,
+};
+
+#[test]
+fn the_name_of_a_path_that_has_ended_closes_no_other() {
+    let engine = engine(2);
+    let mut first = carry(&engine.worker(0));
+    shut(&first.agent);
+    shut(&first.client);
+    assert_eq!(first.outcome().reason, Reason::Done);
+    // It has the same place.
+    let second = carry(&engine.worker(0));
+    first.close(Close::Reset);
+    for _ in 0..3 {
+        write(&second.agent, b"here");
+        assert_eq!(read_exactly(&second.client, 4), b"here");
+    }
+}
+
+#[test]
+fn a_worker_takes_a_bounded_number_at_once_and_gives_the_rest_back() {
+    let engine = engine(2);
+    let handle = engine.worker(0);
+    let (tell, told) = channel();
+    let (go, wait) = channel::<()>();
+    // The worker stands still: it tells the end of a path.
+    let standing = engine.worker(0);
+    let listener = listener();
+    let (agent, agent_leg) = leg(&listener);
+    let (client, client_leg) = leg(&listener);
+    let path = Path {
+        agent: agent_leg,
+        client: client_leg,
+        done: Box::new(move |_| {
+            tell.send(()).unwrap();
+            wait.recv().unwrap();
+        }),
+    };
+    standing.adopt(path).unwrap();
+    shut(&agent);
+    shut(&client);
+    told.recv().unwrap();
+
+    let keys: Vec<_> = (0..limits::ENGINE_ORDERS)
+        .map(|_| handle.adopt(nowhere()).unwrap())
+        .collect();
+    assert!(handle.adopt(nowhere()).is_err(), "one too many");
+    // A close is never refused.
+    for key in keys {
+        key.close(Close::Reset);
+    }
+    go.send(()).unwrap();
+    until(&engine, "empty", |counts| counts.paths == 0);
+    let path = carry(&handle);
+    write(&path.agent, b"on");
+    assert_eq!(read_exactly(&path.client, 2), b"on");
+}
+
+/// A path whose legs are no sockets: it fails when the worker takes it.
+fn nowhere() -> Path {
+    let leg = || Leg::new(File::open("/dev/null").unwrap().into());
+    Path {
+        agent: leg(),
+        client: leg(),
+        done: Box::new(|outcome| {
+            assert!(matches!(
+                outcome.reason,
+                Reason::Failed(..) | Reason::Ordered
+            ));
+        }),
+    }
+}
+
+#[test]
+fn a_stopped_engine_gives_paths_back() {
+    let engine = engine(2);
+    let handle = engine.worker(0);
+    engine.stop(Close::Linger);
+    let path = handle.adopt(nowhere());
+    assert!(path.is_err());
+    engine.join().unwrap();
+    assert!(handle.adopt(nowhere()).is_err());
+}
+
+#[test]
+fn a_panic_of_whoever_is_told_ends_the_worker_and_gives_paths_back() {
+    let engine = engine(2);
+    let handle = engine.worker(0);
+    let listener = listener();
+    let (agent, agent_leg) = leg(&listener);
+    let (client, client_leg) = leg(&listener);
+    let other = carry_changed(&handle, |_, _| {});
+    handle
+        .adopt(Path {
+            agent: agent_leg,
+            client: client_leg,
+            done: Box::new(|_| panic!("on purpose")),
+        })
+        .unwrap();
+    shut(&agent);
+    shut(&client);
+    assert!(other.outcome.recv().is_err(), "dropped untold");
+    assert!(rest_or_reset(&other.client));
+    let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine.join()));
+    assert!(joined.is_err());
+    assert!(handle.adopt(nowhere()).is_err());
+}
+
+fn rest_or_reset(socket: &std::net::TcpStream) -> bool {
+    rest(socket).is_empty()
+}
