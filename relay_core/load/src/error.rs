@@ -3,6 +3,9 @@ use std::io;
 use std::path::PathBuf;
 
 use telerelay_leg::credentials::CredentialsError;
+use telerelay_leg::trust::Refusal;
+
+use crate::traffic::way::WayError;
 
 /// A run could not begin, or broke off. What is measured is never one of these.
 #[derive(Debug, thiserror::Error)]
@@ -46,6 +49,15 @@ pub enum LoadError {
         /// How many a process may have.
         most: usize,
     },
+    /// The chain of a device is not one of this system's.
+    #[error(transparent)]
+    Chain(#[from] Refusal),
+    /// A session of traffic could not be made.
+    #[error(transparent)]
+    Way(#[from] WayError),
+    /// What was ordered cannot be read.
+    #[error("the order: {0}")]
+    Order(String),
     /// A flood is for this machine only.
     #[error("{0} is not in 127.0.0.0/8: strangers are made for this machine only")]
     NotThisMachine(std::net::SocketAddr),

@@ -16,6 +16,8 @@ mod pace;
 pub mod sources;
 pub mod stop;
 pub mod tenant;
+mod traffic;
 mod visit;
 
 pub use error::LoadError;
+pub use traffic::way::WayError;

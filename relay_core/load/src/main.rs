@@ -1,14 +1,15 @@
 //! `telerelay-load`: many agents and clients from the command line.
 use std::io::{self, Write};
 use std::num::NonZero;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::sync::Arc;
 use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
 use telerelay_load::LoadError;
-use telerelay_load::commands::{agents, connect, handshakes, hold, reference, strangers};
+use telerelay_load::commands::{agents, connect, handshakes, hold, reference, strangers, traffic};
 use telerelay_load::output::Output;
 use telerelay_load::sources::Sources;
 use telerelay_load::stop::Stop;
@@ -126,6 +127,42 @@ enum Wanted {
         #[arg(long)]
         from: Option<IpNet>,
     },
+    /// Hold both ends of sessions and load them as ordered on standard input.
+    #[command(subcommand)]
+    Traffic(Traffic),
+}
+
+#[derive(Subcommand)]
+enum Traffic {
+    /// Through a port that leads to another port.
+    Plain {
+        /// Where homes dial.
+        #[arg(long)]
+        to: std::net::SocketAddr,
+        /// Where the office listens.
+        #[arg(long)]
+        office: std::net::SocketAddr,
+        /// The network of this machine that homes dial from, an address each in turn.
+        #[arg(long)]
+        from: Option<IpNet>,
+        /// Both ends speak TLS: whom homes trust, and the office's chain with its key.
+        #[arg(long, num_args = 2, value_names = ["CA", "OFFICE"])]
+        tls: Vec<PathBuf>,
+    },
+    /// Through a node, as agent and client of it.
+    Relay {
+        /// The organisation.
+        folder: PathBuf,
+        /// How many agents, with a client each, have the sessions in turn.
+        #[arg(long)]
+        pairs: usize,
+        /// Where clients dial the node, if not where agents do.
+        #[arg(long)]
+        clients_to: Option<std::net::SocketAddr>,
+        /// Legs keep their outer TLS.
+        #[arg(long)]
+        wrapped: bool,
+    },
 }
 
 #[derive(Args)]
@@ -191,14 +228,14 @@ fn run(line: Line) -> Result<(), LoadError> {
         .worker_threads(line.threads.get())
         .enable_all()
         .build()?;
-    let output = Output::new(io::stdout());
+    let output = Arc::new(Output::new(io::stdout()));
     let stop = Stop::on_signals()?;
     // Tasks are what is measured: the command runs as one of them, not on a thread beside them.
     let command = runtime.spawn(async move { command(line.command, &output, stop).await });
     runtime.block_on(command).map_err(io::Error::other)?
 }
 
-async fn command(wanted: Wanted, output: &Output, stop: Stop) -> Result<(), LoadError> {
+async fn command(wanted: Wanted, output: &Arc<Output>, stop: Stop) -> Result<(), LoadError> {
     match wanted {
         Wanted::Agents {
             devices,
@@ -276,7 +313,7 @@ async fn command(wanted: Wanted, output: &Output, stop: Stop) -> Result<(), Load
             folder,
             cluster,
             lasts,
-        } => reference::run(&Tenant::read(&folder)?, &cluster, lasts, output, stop).await,
+        } => serve(&folder, &cluster, lasts, output, stop).await,
         Wanted::Strangers {
             to,
             manner,
@@ -295,7 +332,20 @@ async fn command(wanted: Wanted, output: &Output, stop: Stop) -> Result<(), Load
             };
             strangers::run(options, output, stop).await.map(drop)
         }
+        Wanted::Traffic(way) => traffic::run(way.options()?, output.clone(), stop).await,
     }
+}
+
+async fn serve(
+    folder: &Path,
+    cluster: &Path,
+    lasts: Option<Duration>,
+    output: &Output,
+    stop: Stop,
+) -> Result<(), LoadError> {
+    let tenant = Tenant::read(folder)?;
+    let reference = reference::run(&tenant, cluster, lasts, output, stop);
+    reference.await.map(drop)
 }
 
 impl Devices {
@@ -303,6 +353,45 @@ impl Devices {
         let tenant = Tenant::read(&self.folder)?;
         Ok((tenant, self.first, Sources::new(self.from)))
     }
+}
+
+impl Traffic {
+    fn options(self) -> Result<traffic::Options, LoadError> {
+        match self {
+            Self::Plain {
+                to,
+                office,
+                from,
+                tls,
+            } => Ok(traffic::Options::Plain {
+                to,
+                office,
+                sources: Sources::new(from),
+                tls: tls_files(tls),
+            }),
+            Self::Relay {
+                folder,
+                pairs,
+                clients_to,
+                wrapped,
+            } => Ok(traffic::Options::Relay {
+                tenant: Tenant::read(&folder)?,
+                pairs,
+                clients_to,
+                wrapping: if wrapped {
+                    traffic::Wrapping::Wrapped
+                } else {
+                    traffic::Wrapping::Direct
+                },
+            }),
+        }
+    }
+}
+
+/// Both files, or none.
+fn tls_files(files: Vec<PathBuf>) -> Option<traffic::TlsFiles> {
+    let [ca, office] = <[PathBuf; 2]>::try_from(files).ok()?;
+    Some(traffic::TlsFiles { ca, office })
 }
 
 impl Arrivals {

@@ -5,3 +5,4 @@ pub mod handshakes;
 pub mod hold;
 pub mod reference;
 pub mod strangers;
+pub mod traffic;
