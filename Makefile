@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone tells.
 .DEFAULT_GOAL := help
-.PHONY: help setup core demo test lint bench fuzz limits lock clean
+.PHONY: help setup core demo test lint bench bench-peers fuzz limits lock clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -17,7 +17,7 @@ PYPROJECTS := python/pyproject.toml agent/pyproject.toml client/pyproject.toml
 COMPILED := python/hatch_build.py python/telerelay/routing/decide.py python/telerelay/routing/decide.pxd
 
 help: ## tell what there is
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "  make %-8s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 setup: core ## make .venv with everything in it, installing what this machine lacks
 
@@ -69,6 +69,10 @@ lint: setup ## formatting, clippy, ruff, types, stubs, import contracts
 bench: setup ## measure the relay against its goals; ONLY=B6,B7 measures these, CHECK=B6,B7 fails unless they are met
 	@packaging/setup/release.sh
 	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(CHECK),--check '$(CHECK)')
+
+bench-peers: setup ## the same beside HAProxy, nginx, rathole and ssh -R, about 12 minutes, as root; PEERS=all adds frp, chisel, stunnel
+	@packaging/setup/release.sh
+	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench.peers $(if $(PEERS),--peers '$(PEERS)')
 
 fuzz: setup ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface; then Python's parsers and the API
 	@relay_core/fuzz/run.sh

@@ -29,7 +29,9 @@ class Driver:
         """`niceness`: those who are load and not measured leave the processor to those who are."""
         command = ["nice", "-n", str(niceness), str(PROGRAM), *map(str, arguments)]
         self._arguments = " ".join(map(str, arguments))
-        self._process = subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+        self._process = subprocess.Popen(
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1
+        )
         self._changed = threading.Condition()
         self._lines: list[Mapping[str, Any]] = []
         self._is_over = False
@@ -43,6 +45,16 @@ class Driver:
         self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
     ) -> None:
         self.stop()
+
+    @property
+    def pid(self) -> int:
+        """The process."""
+        return self._process.pid
+
+    def tell(self, order: Mapping[str, Any]) -> None:
+        """One line for a driver that takes orders."""
+        assert self._process.stdin is not None
+        self._process.stdin.write(json.dumps(order) + "\n")
 
     def lines(self, event: str) -> list[Mapping[str, Any]]:
         """All of one kind by now."""
@@ -88,8 +100,9 @@ class Driver:
             self._process.kill()
             self._process.wait()
         self._reader.join()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                stream.close()
 
     def _read(self) -> None:
         assert self._process.stdout is not None

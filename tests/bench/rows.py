@@ -8,7 +8,7 @@ from typing_extensions import override
 
 from tests.bench.rounds import Side, Spread, bound, ratios
 
-Unit: TypeAlias = Literal["bytes", "ms", "s", "1/s", "%", "count", "us", "x"]
+Unit: TypeAlias = Literal["bytes", "ms", "s", "1/s", "%", "count", "us", "x", "s/GB", "Gbit/s"]
 
 
 class Goal(msgspec.Struct, frozen=True):

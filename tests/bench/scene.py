@@ -20,7 +20,7 @@ AGENTS_A_PROCESS: Final = 4_500
 """A driver has fewer than 20,000 descriptors, and an agent may take four."""
 _AGENTS_FROM: Final = "127.1.0.0/16"
 _CLIENTS_FROM: Final = "127.2.0.0/16"
-_CORE_VARIABLE: Final = "PYTHONPATH"
+CORE_VARIABLE: Final = "PYTHONPATH"
 """Where `make bench` has the core as it is delivered; without it the node loads that of the tests."""
 _READY_S: Final = 240.0
 _SETTLED_S: Final = 60.0
@@ -159,8 +159,8 @@ def open_scene(
         door = folder / "probe.sock" if probe else None
         program = (sys.executable, str(Path(probed.__file__))) if probe else (TELERELAY,)
         environment = {**(settings or {}), **({probed.SOCKET_VARIABLE: str(door)} if probe else {})}
-        if released := os.environ.get(_CORE_VARIABLE):
-            environment[_CORE_VARIABLE] = str(Path(released).resolve())
+        if released := os.environ.get(CORE_VARIABLE):
+            environment[CORE_VARIABLE] = str(Path(released).resolve())
         node = ends.enter_context(NodeProcess(folder, program=program, environment=environment))
         organisation = folder / "organisation"
         tenant.prepare(node.data / "control.sock", organisation, agents=agents, clients=clients)

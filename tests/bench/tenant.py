@@ -29,11 +29,14 @@ _PUBLISHERS: Final = 8
 """Connections that post documents: the node writes what comes together in one transaction."""
 
 
-def prepare(control: Path, folder: Path, *, agents: int, clients: int) -> None:
-    """Make an organisation in `folder`, admit it at the node of `control`, publish what lets clients in."""
+def prepare(control: Path, folder: Path, *, agents: int, clients: int, sessions: int | None = None) -> None:
+    """Make an organisation in `folder`, admit it at the node of `control`, publish what lets clients in.
+
+    `sessions`: how many it may have at once, where not as many as any organisation.
+    """
     tenant = Tenant(now=int(time.time()))
     with NodeControl(control) as operator:
-        _, _, admitted = operator.admit(tenant.root.public_bytes(Encoding.PEM))
+        _, _, admitted = operator.admit(tenant.root.public_bytes(Encoding.PEM), sessions)
     line = parse_cluster_line(admitted)
     for part in ("agents", "clients"):
         (folder / part).mkdir(parents=True)

@@ -1,0 +1,204 @@
+"""The goals of B1–B4 and B14, each against the peer that it names (data-plane.md, Measuring)."""
+
+from collections.abc import Iterator, Sequence
+from typing import Final
+
+from tests.bench.peers.contest import Results
+from tests.bench.peers.loads import BULK, MESSAGES, Load, bulk
+from tests.bench.report import Sheet, number
+from tests.bench.rows import Goal, Row, Unit, measured, unmeasured
+
+DIRECT: Final = "telerelay-direct"
+WRAPPED: Final = "telerelay-wrapped"
+END_TO_END: Final = "telerelay-programs"
+NO_RELAY: Final = "direct"
+PROXIES: Final = ("haproxy-splice", "haproxy-copy", "nginx")
+"""Whoever moves bytes between two ports and knows no tunnel."""
+_COSTS: Final = {
+    "haproxy-splice": 1.0,
+    "nginx": 1.0,
+    "rathole": 0.5,
+    "rathole-tls": 0.5,
+    "ssh-R": 0.5,
+    "frp-mux": 0.5,
+}
+"""B1: the most that a byte may cost the relay, by what it costs that of a peer."""
+_WHOLE_COSTS: Final = {"frp": 1.0, "frp-tls": 0.5}
+"""B1: the same of relay and agent together."""
+_LEAST_ADDED_MS: Final = 0.001
+
+
+def verdicts(results: Results) -> list[Row]:
+    """All rows whose peers were asked for."""
+    return [*_relay_costs(results), *_throughput(results), *_wrapped(results), *_messages(results)]
+
+
+def compared(
+    identifier: str,
+    title: str,
+    unit: Unit,
+    results: Results,
+    load: Load,
+    figure: str,
+    sides: tuple[str, str],
+    goal: Goal | None,
+    note: str = "",
+) -> Row:
+    """The row of one figure of ours and a peer's, `sides` by their names."""
+    ours, peer = (results.of(load, name, figure) for name in sides)
+    if not ours or not peer:
+        return unmeasured(identifier, title, unit, _why(results, load, sides))
+    return measured(identifier, title, unit, ours, peer=peer, goal=goal, note=note)
+
+
+def _why(results: Results, load: Load, sides: Sequence[str]) -> str:
+    reasons = [
+        f"{name}: {results.failed[load.id, name]}" for name in sides if (load.id, name) in results.failed
+    ]
+    return "; ".join(reasons) or f"not measured: {', '.join(sides)}"
+
+
+def _asked(results: Results, load: Load, name: str) -> bool:
+    return (load.id, name) in results.rounds or (load.id, name) in results.failed
+
+
+def _relay_costs(results: Results) -> Iterator[Row]:
+    for load in BULK:
+        for name, most in _COSTS.items():
+            if _asked(results, load, name):
+                yield compared(
+                    f"B1.{load.sessions}.{name}",
+                    f"core time of the relay, {load.title}, by {name}",
+                    "s/GB",
+                    results,
+                    load,
+                    "core",
+                    (DIRECT, name),
+                    Goal("most", most, of="ratio"),
+                )
+    for name, most in _WHOLE_COSTS.items():
+        ours, relay, agent = (
+            results.of(bulk(16), side, figure)
+            for side, figure in ((DIRECT, "relay"), (name, "relay"), (name, "agent"))
+        )
+        if ours and relay:
+            yield measured(
+                f"B1.whole.{name}",
+                f"relay and agent, bulk, 16 streams, by {name}",
+                "s/GB",
+                ours,
+                peer=[one + other for one, other in zip(relay, agent, strict=True)],
+                goal=Goal("most", most, of="ratio"),
+                note="ours is the relay alone: its ends here push bytes without an agent's work",
+            )
+
+
+def _throughput(results: Results) -> Iterator[Row]:
+    for load in BULK:
+        yield compared(
+            f"B2.{load.sessions}",
+            f"throughput, {load.title}, by HAProxy splice",
+            "Gbit/s",
+            results,
+            load,
+            "gbit_s",
+            (DIRECT, "haproxy-splice"),
+            Goal("least", 1.0, of="ratio"),
+        )
+
+
+def _wrapped(results: Results) -> Iterator[Row]:
+    yield compared(
+        "B3",
+        "core time of the relay, wrapped, 16 streams, by HAProxy with TLS on both legs",
+        "s/GB",
+        results,
+        bulk(16),
+        "core",
+        (WRAPPED, "haproxy-tls"),
+        Goal("most", 0.7, of="ratio"),
+    )
+
+
+def _messages(results: Results) -> Iterator[Row]:
+    for load in MESSAGES:
+        best = best_proxy(results, load, "core")
+        stretch = "; stretch 0.8" if load.id == "desktop" else ""
+        yield compared(
+            f"B4.{load.id}",
+            f"core time of the relay a message, {load.title}, by the best proxy",
+            "us",
+            results,
+            load,
+            "core",
+            (DIRECT, best),
+            Goal("most", 1.0, of="ratio"),
+            f"peer: {best}{stretch}",
+        )
+        for figure in ("p50_ms", "p99_ms"):
+            yield _added(results, load, figure)
+    shown = results.of("desktop", DIRECT, "p99_ms")
+    if shown:
+        title = "p99 of desktop frames, whole"
+        yield measured("B4.desktop.p99", title, "ms", shown, goal=Goal("most", 2))
+
+
+def _added(results: Results, load: Load, figure: str) -> Row:
+    """What the relay adds to the way without one, by what the best proxy adds."""
+    quantile, best = figure[:-3], best_proxy(results, load, figure)
+    identifier, title = f"B4.{load.id}.added_{quantile}", f"added {quantile}, {load.title}, by the best proxy"
+    bare, ours, peer = (results.of(load, name, figure) for name in (NO_RELAY, DIRECT, best))
+    if not (bare and ours and peer):
+        return unmeasured(identifier, title, "ms", _why(results, load, (NO_RELAY, DIRECT, best)))
+    added = [
+        # Nobody is faster than no relay, and less than this nobody can tell.
+        [max(one - without, _LEAST_ADDED_MS) for one, without in zip(side, bare, strict=True)]
+        for side in (ours, peer)
+    ]
+    goal = Goal("most", 1.0, of="ratio")
+    return measured(identifier, title, "ms", added[0], peer=added[1], goal=goal, note=f"peer: {best}")
+
+
+def best_proxy(results: Results, load: Load, figure: str) -> str:
+    """The proxy with the least of it."""
+    found = {name: results.middle(load, name, figure) for name in PROXIES}
+    there = {name: value for name, value in found.items() if value is not None}
+    return min(there, key=lambda name: there[name]) if there else PROXIES[0]
+
+
+# ---------------------------------------------------------------- everybody's own figures
+
+_BULK_FIGURES: Final = ("gbit_s", "core", "relay", "agent", "machine")
+_BULK_HEADINGS: Final = ("Gbit/s", "relay's core s/GB", "relay s/GB", "agent s/GB", "machine s/GB")
+_MESSAGE_FIGURES: Final = ("p50_ms", "p99_ms", "core", "relay", "agent", "machine")
+_MESSAGE_HEADINGS: Final = ("p50 ms", "p99 ms", "relay's core µs", "relay µs", "agent µs", "machine µs")
+
+
+def sheets(results: Results, loads: Sequence[Load], where: str = "") -> list[Sheet]:
+    """A sheet for each load: the median of each figure, with its range."""
+    written = []
+    for load in loads:
+        names, heads = (
+            (_BULK_FIGURES, _BULK_HEADINGS) if load.is_bulk else (_MESSAGE_FIGURES, _MESSAGE_HEADINGS)
+        )
+        lines = [
+            [name, *(_spread(results.of(load, name, figure)) for figure in names)]
+            for key, name in results.rounds
+            if key == load.id
+        ]
+        lines += [
+            [name, why, *[""] * (len(names) - 1)]
+            for (key, name), why in results.failed.items()
+            if key == load.id
+        ]
+        if lines:
+            written.append(Sheet(f"{load.title}{where}", ("", *heads), lines))
+    return written
+
+
+def _spread(values: Sequence[float]) -> str:
+    if not values:
+        return ""
+    ordered = sorted(values)
+    middle = ordered[len(ordered) // 2]
+    return f"{number(middle)} ({number(ordered[0])}–{number(ordered[-1])})"
