@@ -206,3 +206,95 @@ impl Flow {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{ErrorKind, Write};
+    use std::net::{TcpListener, TcpStream};
+
+    use socket2::SockRef;
+
+    use super::*;
+
+    /// An end, and the socket at the other end.
+    fn end(buffers: usize) -> (End, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        SockRef::from(&listener)
+            .set_recv_buffer_size(buffers)
+            .unwrap();
+        let there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (here, _) = listener.accept().unwrap();
+        SockRef::from(&here).set_send_buffer_size(buffers).unwrap();
+        here.set_nonblocking(true).unwrap();
+        there.set_nonblocking(true).unwrap();
+        (End::new(here.into(), false, false), there)
+    }
+
+    fn tools(pipes: usize) -> Tools {
+        let counters = Arc::new(Counters::default());
+        Tools {
+            scratch: vec![0; limits::ENGINE_READ].into(),
+            pipes: Pool::new(pipes, counters.clone()),
+            counters,
+            now: Moment::ZERO,
+        }
+    }
+
+    /// Sends as much as the other end has room for.
+    fn fill(mut socket: &TcpStream) {
+        let piece = vec![7; 65_536];
+        let error = loop {
+            if let Err(error) = socket.write(&piece) {
+                break error;
+            }
+        };
+        assert_eq!(error.kind(), ErrorKind::WouldBlock);
+    }
+
+    #[test]
+    fn a_direction_that_has_more_is_cut_off_after_its_share() {
+        for pipes in [0, 1] {
+            let (mut source, sender) = end(4 << 20);
+            let (mut target, _receiver) = end(4 << 20);
+            let mut tools = tools(pipes);
+            let mut flow = Flow::new(Vec::new());
+            fill(&sender);
+            let turn = flow.turn(&mut source, &mut target, &mut tools, |all| {
+                &all.bytes_to_client
+            });
+            assert_eq!(turn, Ok(Progress::Cut));
+            let moved = flow.moved();
+            let share = limits::ENGINE_TURN as u64;
+            assert!(
+                (share..share + limits::ENGINE_READ as u64).contains(&moved.total()),
+                "{moved:?}"
+            );
+            assert_eq!(moved.spliced > 0, pipes > 0);
+            assert_eq!(tools.counters.bytes_to_client.get(), moved.total());
+        }
+    }
+
+    #[test]
+    fn nothing_is_read_for_a_target_that_takes_nothing() {
+        for pipes in [0, 1] {
+            let (mut source, sender) = end(4 << 20);
+            let (mut target, _receiver) = end(16 << 10);
+            let mut tools = tools(pipes);
+            let mut flow = Flow::new(Vec::new());
+            fill(&sender);
+            let mut turn = || {
+                let turn = flow.turn(&mut source, &mut target, &mut tools, |all| {
+                    &all.bytes_to_client
+                });
+                (turn, flow.moved().total())
+            };
+            while turn().0 == Ok(Progress::Cut) {}
+            let (_, before) = turn();
+            assert_eq!(turn(), (Ok(Progress::Waiting), before));
+            assert_eq!(
+                tools.counters.pipes_used.get() > 0,
+                flow.moved().spliced > 0
+            );
+        }
+    }
+}

@@ -201,3 +201,14 @@ fn farewell(end: &mut End, toward: &mut Flow, tools: &mut Tools) -> Result<Progr
     }
     Ok(Progress::Waiting)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_idle_path_has_two_hundred_bytes_at_most() {
+        // With its place in the slab; what is held is allocated while something is.
+        assert!(size_of::<Option<(u32, Live)>>() <= 200);
+    }
+}

@@ -158,3 +158,143 @@ impl Pool {
         self.counters.pipes_free.set(self.free.len() as u64);
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use std::io::{Read, Write};
+    use std::net::{TcpListener, TcpStream};
+    use std::time::Duration;
+
+    use super::*;
+
+    fn pair() -> (TcpStream, TcpStream) {
+        let listener = TcpListener::bind("127.0.0.1:0").unwrap();
+        let there = TcpStream::connect(listener.local_addr().unwrap()).unwrap();
+        let (here, _) = listener.accept().unwrap();
+        here.set_nonblocking(true).unwrap();
+        (here, there)
+    }
+
+    fn pool(size: usize, most: usize) -> (Pool, Arc<Counters>) {
+        let counters = Arc::new(Counters::default());
+        (Pool::of_size(size, most, counters.clone()), counters)
+    }
+
+    /// More than any pipe can have: the kernel refuses, as it refuses users past their budget, and the pipe keeps its first size.
+    const REFUSED: usize = 1 << 40;
+
+    #[test]
+    fn as_many_are_lent_as_there_are_and_no_more() {
+        let (mut pool, counters) = pool(limits::ENGINE_PIPE, 2);
+        let first = pool.borrow(Moment::ZERO).unwrap();
+        let _second = pool.borrow(Moment::ZERO).unwrap();
+        assert!(pool.borrow(Moment::ZERO).is_none());
+        assert_eq!(counters.pipes_missed.get(), 1);
+        assert_eq!(counters.pipes_used.get(), 2);
+        pool.give_back(first);
+        assert_eq!(
+            (counters.pipes_used.get(), counters.pipes_free.get()),
+            (1, 1)
+        );
+        assert!(pool.borrow(Moment::ZERO).is_some());
+        assert_eq!(counters.pipes_small.get(), 0);
+    }
+
+    #[test]
+    fn a_small_pipe_is_noticed_used_and_not_asked_for_again_at_once() {
+        let (mut pool, counters) = pool(REFUSED, 3);
+        assert!(
+            pool.borrow(Moment::ZERO).is_some(),
+            "64 KiB, the kernel's own size"
+        );
+        assert_eq!(counters.pipes_small.get(), 1);
+        assert!(pool.borrow(Moment::ZERO).is_none(), "copied meanwhile");
+        assert_eq!(counters.pipes_small.get(), 1, "nobody was asked");
+        let later = Moment::ZERO + limits::ENGINE_PIPE_RETRY;
+        assert!(pool.borrow(later).is_some());
+        assert_eq!(counters.pipes_small.get(), 2);
+    }
+
+    #[test]
+    fn a_pipe_that_moves_less_than_copying_is_not_used() {
+        let (mut pool, counters) = pool(4_096, 3);
+        assert!(pool.borrow(Moment::ZERO).is_none());
+        assert_eq!(
+            (counters.pipes_used.get(), counters.pipes_free.get()),
+            (0, 0)
+        );
+    }
+
+    #[test]
+    fn a_pipe_is_empty_again_only_when_all_was_given_out() {
+        let (mut pool, counters) = pool(limits::ENGINE_PIPE, 1);
+        let (source, mut sender) = pair();
+        let (target, mut receiver) = pair();
+        let pipe = pool.borrow(Moment::ZERO).unwrap();
+        let Ok(Filled::Nothing(pipe)) = pipe.fill(&source, 100) else {
+            panic!("there is nothing to read")
+        };
+        sender.write_all(b"0123456789").unwrap();
+        sender.shutdown(std::net::Shutdown::Write).unwrap();
+        let Filled::Bytes(loaded) = filled(pipe, &source, 4) else {
+            panic!("there is something to read")
+        };
+        assert_eq!(loaded.bytes(), 4);
+        let Ok(Drained::All(pipe)) = loaded.drain(&target) else {
+            panic!("the target takes it")
+        };
+        let mut got = [0; 4];
+        receiver.read_exact(&mut got).unwrap();
+        assert_eq!(&got, b"0123");
+        let Filled::Bytes(loaded) = filled(pipe, &source, 100) else {
+            panic!("there is something to read")
+        };
+        assert_eq!(loaded.bytes(), 6);
+        // With bytes in it, it does not go back.
+        pool.destroy(loaded);
+        assert_eq!(
+            (counters.pipes_used.get(), counters.pipes_free.get()),
+            (0, 0)
+        );
+        assert_eq!(counters.pipes_destroyed.get(), 1);
+        let pipe = pool.borrow(Moment::ZERO).unwrap();
+        assert!(matches!(filled(pipe, &source, 100), Filled::End(_)));
+    }
+
+    /// Fills a pipe as soon as there is something.
+    fn filled(mut pipe: Pipe, source: &TcpStream, most: usize) -> Filled {
+        loop {
+            match pipe.fill(source, most) {
+                Ok(Filled::Nothing(empty)) => pipe = empty,
+                Ok(filled) => return filled,
+                Err((_, error)) => panic!("{error}"),
+            }
+        }
+    }
+
+    #[test]
+    fn a_target_that_is_gone_is_an_error_and_no_signal() {
+        let (mut pool, _) = pool(limits::ENGINE_PIPE, 1);
+        let (source, mut sender) = pair();
+        let (target, receiver) = pair();
+        sender.write_all(&[7; 1_000]).unwrap();
+        socket2::SockRef::from(&receiver)
+            .set_linger(Some(Duration::ZERO))
+            .unwrap();
+        drop(receiver);
+        let Filled::Bytes(mut loaded) = filled(pool.borrow(Moment::ZERO).unwrap(), &source, 1_000)
+        else {
+            panic!("there is something to read")
+        };
+        // The reset is told once, then it is a broken pipe.
+        for expected in [Errno::CONNRESET, Errno::PIPE] {
+            let Err((left, error)) = loaded.drain(&target) else {
+                panic!("nobody takes it")
+            };
+            assert_eq!(error, expected);
+            assert_eq!(left.bytes(), 1_000);
+            loaded = left;
+        }
+        pool.destroy(loaded);
+    }
+}

@@ -86,3 +86,106 @@ impl<T> Wheel<T> {
 fn slot(tick: u64) -> usize {
     usize::try_from(tick % SLOTS as u64).unwrap_or(0)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const TICK: u64 = 4;
+
+    fn wheel<T>() -> Wheel<T> {
+        Wheel::new(Duration::from_micros(TICK))
+    }
+
+    /// When an item comes up: with the tick of its deadline, or with the tick in which it was set where that is later.
+    fn due(deadline: u64, set: u64) -> u64 {
+        ((deadline.max(set)) / TICK + 1) * TICK
+    }
+
+    #[test]
+    fn each_item_comes_up_once_neither_early_nor_later_than_a_tick() {
+        let a_round = SLOTS as u64 * TICK;
+        for set in 0..3 * TICK {
+            for deadline in 0..2 * a_round + TICK {
+                for step in [
+                    1,
+                    TICK - 1,
+                    TICK,
+                    TICK + 1,
+                    a_round - 1,
+                    a_round,
+                    3 * a_round,
+                ] {
+                    let mut wheel = wheel();
+                    wheel.expire(Moment(set), |()| panic!("nothing was set"));
+                    wheel.insert(Moment(deadline), ());
+                    let mut at = None;
+                    for now in (set..=set + 4 * a_round).step_by(usize::try_from(step).unwrap()) {
+                        wheel.expire(Moment(now), |()| assert_eq!(at.replace(now), None));
+                        let over = now >= due(deadline, set);
+                        assert_eq!(
+                            at.is_some(),
+                            over,
+                            "{deadline} set at {set}, at {now} by {step}"
+                        );
+                        assert_eq!(wheel.next().is_none(), over);
+                    }
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn who_sleeps_until_the_next_look_misses_nothing() {
+        let most = 2 * SLOTS as u64 + 3;
+        for first in 0..most {
+            for second in first..most {
+                let mut wheel = wheel();
+                let deadlines = [first * TICK, second * TICK];
+                for deadline in deadlines {
+                    wheel.insert(Moment(deadline), deadline);
+                }
+                let mut looks = 0;
+                let mut given = Vec::new();
+                while let Some(next) = wheel.next() {
+                    wheel.expire(next, |deadline| {
+                        assert_eq!(next.micros(), due(deadline, 0));
+                        given.push(deadline);
+                    });
+                    looks += 1;
+                }
+                assert_eq!(given, deadlines);
+                // One for each item, and one for each round that it waits longer.
+                assert!(looks <= 2 + 2 * 2, "{looks} looks for {deadlines:?}");
+            }
+        }
+    }
+
+    #[test]
+    fn a_clock_that_goes_back_gives_nothing_out() {
+        let mut wheel = wheel();
+        wheel.expire(Moment(1_000), |()| panic!("nothing was set"));
+        wheel.insert(Moment(1_100), ());
+        wheel.expire(Moment(10), |()| panic!("too early"));
+        let mut given = 0;
+        wheel.expire(Moment(1_104), |()| given += 1);
+        assert_eq!(given, 1);
+    }
+
+    #[test]
+    fn a_wheel_that_stood_still_for_long_goes_on() {
+        let mut wheel = wheel();
+        let now = 1_000_003 * TICK;
+        wheel.insert(Moment(now + 5 * TICK), ());
+        let mut at = Vec::new();
+        let mut looks = 0;
+        while let Some(next) = wheel.next() {
+            // Nobody looked meanwhile: the first look may be for nothing.
+            let look = next.max(Moment(now));
+            wheel.expire(look, |()| at.push(look));
+            looks += 1;
+        }
+        assert_eq!(at, [Moment(now + 6 * TICK)]);
+        assert!(looks <= 2);
+    }
+}
