@@ -1,5 +1,6 @@
 """What the registry writes down about devices: all of it, in batches, nothing older over something newer."""
 
+import asyncio
 import os
 import time
 from collections.abc import AsyncIterator
@@ -13,6 +14,7 @@ from sqlalchemy.ext.asyncio import AsyncSession
 from telerelay.node.registry import BATCH, Registry
 from telerelay.store.engine import Store
 from telerelay.store.tables import Device
+from tests.kit.condition import eventually
 from tests.kit.fake_core import FakeCore
 from tests.kit.tenant import Tenant
 
@@ -65,4 +67,32 @@ async def test_thousands_are_written_in_batches_and_a_newer_sighting_stays(
     assert registry.statistics()["sightings_waiting"] == 0
     async with store.reading() as session:
         assert 2**40 in set(await session.scalars(select(Device.last_seen)))
+    await store.close()
+
+
+async def test_who_comes_alone_is_told_at_once_and_those_behind_it_share_a_look_up(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    store, tenant = await Store.open(tmp_path / "store.db"), Tenant(now=int(time.time()))
+    await tenant.admit(store)
+    registry = Registry(store, FakeCore())
+    reading, waiting_at_look_up = store.reading, list[int]()
+
+    @asynccontextmanager
+    async def counted() -> AsyncIterator[AsyncSession]:
+        waiting_at_look_up.append(registry.statistics()["newcomers_waiting"])
+        async with reading() as session:
+            yield session
+
+    monkeypatch.setattr(store, "reading", counted)
+    telling = asyncio.create_task(registry.tell_newcomers())
+    # Each comes in a turn of the loop of its own, as they do behind their sessions.
+    for number in range(6):
+        registry.newcomer(tenant.id, number.to_bytes(10, "big"), os.urandom(32))
+        if number == 0:
+            await eventually(lambda: registry.statistics()["newcomers_waiting"] == 0)
+        await asyncio.sleep(0)
+    await eventually(lambda: registry.statistics()["newcomers_waiting"] == 0)
+    assert waiting_at_look_up == [1, 5]
+    telling.cancel()
     await store.close()

@@ -20,6 +20,7 @@ from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
 BATCH: Final = LIMITS["newcomers"]
+GATHER_S: Final = LIMITS["newcomers_gather_ms"] / 1_000
 SEEN_S: Final = LIMITS["last_seen_s"]
 RETRY_S: Final = LIMITS["registry_retry_s"]
 
@@ -76,6 +77,8 @@ class Registry:
                     self._data_plane.news(
                         news.organisation, news.device, NEWS_NAMES[news.kind], news.version, news.document
                     )
+            # An agent dials anew behind each session: looked up one by one they cost more than the sessions.
+            await asyncio.sleep(GATHER_S)
 
     async def write_sightings(self) -> None:
         """Work until cancelled."""

@@ -1,6 +1,7 @@
 """The node's life: opened in order, served until told to stop, closed in the reverse order."""
 
 import asyncio
+import gc
 import os
 import signal
 import time
@@ -86,6 +87,9 @@ async def _serve(settings: Settings, data: DataFolder, started: Started) -> bool
         asyncio.get_running_loop().add_signal_handler(number, _settle, told, number)
     async with _open(settings, data) as node:
         asyncio.get_running_loop().add_signal_handler(signal.SIGHUP, node.renewing.ask)
+        # What stands now stands until the end; to look through it for garbage each time would hold the loop.
+        gc.collect()
+        gc.freeze()
         started(node.standing, node.cluster)
         log.info("listening", node=node.standing.name)
         log.debug("listening", addresses=list(node.standing.listening))

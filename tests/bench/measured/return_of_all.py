@@ -31,7 +31,8 @@ def _measure(say: Say) -> Sequence[Row]:
         rate = _handshakes_per_s(scene)
         say(f"{rate:.0f} handshakes a second; now {_AGENTS} agents beside {_LIVE} sessions")
         fleets, live = _arrive(scene)
-        scrapes = [_scrape_ms(scene) for _ in range(_SCRAPES)]
+        with httpx.Client() as prometheus:
+            scrapes = [_scrape_ms(scene, prometheus) for _ in range(_SCRAPES)]
         say("all are there; the node is killed and started again")
         came_s, cpu_s, lateness = _return(scene, fleets, say)
     return [
@@ -99,9 +100,9 @@ def _arrive(scene: Scene) -> tuple[list[Driver], Row]:
     return fleets, row
 
 
-def _scrape_ms(scene: Scene) -> float:
+def _scrape_ms(scene: Scene, prometheus: httpx.Client) -> float:
     began = time.perf_counter()
-    httpx.get(scene.node.metrics_url).raise_for_status()
+    prometheus.get(scene.node.metrics_url).raise_for_status()
     return 1e3 * (time.perf_counter() - began)
 
 
