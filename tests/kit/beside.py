@@ -17,7 +17,7 @@ from tests.kit.tenant import Tenant
 
 GREETING: Final = b"RFB 003.008\n"
 # What a node counts when somebody is refused, breaks something or ends. All else is traffic and gauges.
-EVENTS: Final = ("refused.", "ended.", "handshakes_failed.", "api_limited.")
+EVENTS: Final = ("refused.", "ended.", "handshakes_failed.", "api_limited.", "api_refused.")
 ALONE: Final = ("panics", "mailbox_overflows", "guests_evicted", "api_evicted", "api_full", "audit_dropped")
 
 

@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import Any, Final, Self
 from urllib.parse import urlsplit
 
+import httpx
 from cryptography.hazmat.primitives.serialization import Encoding
 
 import telerelay_core as core
@@ -172,6 +173,10 @@ class NodeProcess:
         """The node's counters and gauges."""
         with self.control() as control:
             return control.statistics()
+
+    def ask(self, path: str) -> httpx.Response:
+        """What monitoring is answered."""
+        return httpx.get(self.metrics_url.removesuffix("/metrics") + path, timeout=20, trust_env=False)
 
     def records(self) -> list[dict[str, Any]]:
         """Every audit record there is by now, in order, from SQL and spool. Checkpoints tell of nobody."""

@@ -1,5 +1,6 @@
 """The API of a running node, through its one port and through the operator's socket (PROTOCOL.md §11)."""
 
+import asyncio
 import json
 import os
 import socket
@@ -25,6 +26,8 @@ from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import InviteKind, InviteTerms, admission_hash, admission_key, request_mac
 from telerelay_endpoint.keys import key_id, make_key
 from telerelay_endpoint.lines import parse_cluster_line, to_base64url
+from tests.kit.beside import beside, counting
+from tests.kit.condition import eventually
 from tests.kit.node import TELERELAY, NodeProcess
 from tests.kit.tenant import DAY, Tenant
 
@@ -180,10 +183,10 @@ def test_a_keeper_waits_for_what_is_behind(node: NodeProcess, tenant: Tenant) ->
 class _Invited:
     """An invite of the tenant and the machine that uses it."""
 
-    def __init__(self, tenant: Tenant, computer: bytes | None = None) -> None:
+    def __init__(self, tenant: Tenant, computer: bytes | None = None, *, lives_s: int = DAY) -> None:
         kind = InviteKind.CLIENT if computer is None else InviteKind.AGENT
         self.tenant = tenant
-        self.terms = InviteTerms(os.urandom(16), kind, computer, "desk 4", tenant.now + DAY)
+        self.terms = InviteTerms(os.urandom(16), kind, computer, "desk 4", int(time.time()) + lives_s)
         self.secret = os.urandom(32)
         self.key = make_key()
 
@@ -249,7 +252,22 @@ def test_a_machine_enrols(node: NodeProcess, tenant: Tenant) -> None:
     assert record["address"].startswith("127.0.0.1")
 
 
-def test_an_invite_serves_one_key(node: NodeProcess, tenant: Tenant) -> None:
+async def test_an_invite_serves_one_key_in_its_time(node: NodeProcess, tenant: Tenant) -> None:
+    lives_s = 2
+    short = _Invited(tenant, lives_s=lives_s)
+    short.post(node)
+    async with beside(node), counting(node, {"api_refused.INVITE": 5}):
+        await asyncio.to_thread(_serve_one_key, node, tenant)
+        await eventually(lambda: time.time() > short.terms.expiry)
+        assert await asyncio.to_thread(short.refusal, node) == "INVITE"
+    # Whoever was refused left nothing that the keeper could sign.
+    with node.organisation(tenant, Role.KEEPER) as keeper:
+        assert len(keeper.enrolments(wait=False)) == 1
+    mine = [record for record in node.records() if record.get("organisation") == tenant.id.hex()]
+    assert [record["kind"] for record in mine] == ["ADMIT"]
+
+
+def _serve_one_key(node: NodeProcess, tenant: Tenant) -> None:
     invited = _Invited(tenant)
     assert invited.refusal(node) == "INVITE"  # not posted yet
     invited.post(node)

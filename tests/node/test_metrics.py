@@ -15,7 +15,6 @@ from pathlib import Path
 from typing import Final, Self
 from urllib.parse import urlsplit
 
-import httpx
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
@@ -73,9 +72,6 @@ class Monitored(NodeProcess):
         self.start()
         return self
 
-    def ask(self, path: str) -> httpx.Response:
-        return httpx.get(self.metrics_url.removesuffix("/metrics") + path, timeout=20, trust_env=False)
-
     def scrape(self) -> Scrape:
         return Scrape(self.ask("/metrics").raise_for_status().text)
 
@@ -117,7 +113,7 @@ def test_every_series_stands_at_zero_from_the_first_scrape(node: Monitored) -> N
     first = Scrape(text)
     not_zero = {name.partition("{")[0].removesuffix("_bucket") for name, value in first.items() if value}
     assert {name.removesuffix("_count").removesuffix("_sum") for name in not_zero} <= ALIVE
-    for family in ("refusals_total", "attempts_ended_total"):
+    for family in ("refusals_total", "attempts_ended_total", "api_refusals_total"):
         assert {f"{family}{{code={code}}}" for code in tomllib.loads(ERRORS_TOML)} <= set(first), (
             "every code has its series"
         )

@@ -21,6 +21,7 @@ from telerelay_core import parse_computer_id
 from telerelay_endpoint.credentials import KEY_FILE, load_credentials
 from telerelay_endpoint.invite_keys import INVITE_ID_SIZE, InviteKind, InviteTerms
 from telerelay_endpoint.terms import current_terms
+from tests.kit.beside import beside, counting
 from tests.kit.hostile.desktop import open_desktop
 from tests.kit.node import NodeProcess
 
@@ -111,8 +112,9 @@ async def test_another_key_does_not_get_the_computer_and_the_session_goes_on(tow
         line = await asyncio.to_thread(town.invite_again)
         terms = str(current_terms().version)
         enrol = ("telerelay-agent", "enrol", "--data", str(other), "--accept-terms", terms)
-        with pytest.raises(ProgramError) as refused:
-            await town.commands.run(*enrol, said=f"{line}\n", timeout=20)
+        async with beside(town.node), counting(town.node, {"api_refused.ID_TAKEN": 1}):
+            with pytest.raises(ProgramError) as refused:
+                await town.commands.run(*enrol, said=f"{line}\n", timeout=20)
         said = refused.value.said.splitlines()[-1]
         assert said.startswith("error[ID_TAKEN]")
         assert f"{town.computer} stays with the key" in said
@@ -131,13 +133,14 @@ async def test_another_key_does_not_get_the_computer_and_the_session_goes_on(tow
 
 async def test_revoking_a_client_and_then_the_agent_ends_their_sessions(town: Town) -> None:
     one, other = HOMES
-    async with town.organisation.keeper(), town.agent() as agent:
-        async with town.client(one) as client:
-            await _cut(town, client, one)
-        with pytest.raises(ProgramError) as refused:
-            async with town.client(one):
-                pass
-        assert "error[REVOKED]" in refused.value.said
+    async with beside(town.node), town.organisation.keeper(), town.agent() as agent:
+        async with counting(town.node, {"ended.REVOKED": 1, "refused.REVOKED": 1}):
+            async with town.client(one) as client:
+                await _cut(town, client, one)
+            with pytest.raises(ProgramError) as refused:
+                async with town.client(one):
+                    pass
+            assert "error[REVOKED]" in refused.value.said
         # Another's session is another's: the one who stays is let in, until the agent itself is taken away.
         async with town.client(other) as client:
             await _cut(town, client, OFFICE)

@@ -243,7 +243,7 @@ async def test_a_forged_document_is_refused_and_what_is_held_stays_in_force(
     stranger = Tenant(now=tenant.now, computer=tenant.computer)
     forged = bytearray(tenant.document(2))
     forged[-1] ^= 1
-    async with beside(node), counting(node, {}):
+    async with beside(node), counting(node, {"api_refused.DOCUMENT": 2}):
         recorded = len(node.records())
         with node.organisation(tenant, Role.ADMIN) as admin:
             for document in (bytes(forged), stranger.document(2)):

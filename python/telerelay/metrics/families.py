@@ -109,6 +109,13 @@ FAMILIES: Final = (
         {"identified": "api_identified", "anonymous": "api_anonymous"},
         label="caller",
     ),
+    Family(
+        "api_refusals_total",
+        "counter",
+        "Requests to the API that were refused, the operator's own too.",
+        "api_refused",
+        label="code",
+    ),
     # ------------------------------------------------------------ audit and store
     Family("audit_records_total", "counter", "Audit records that are durable.", "audit_records"),
     Family("audit_waiting", "gauge", "Audit records that are not durable yet.", "audit_waiting"),

@@ -27,6 +27,7 @@ from telerelay.node import monitoring
 from telerelay.node.administration import Administration
 from telerelay.node.admitting import Admitting
 from telerelay.node.api.app import create_app
+from telerelay.node.api.failures import Refusals
 from telerelay.node.api.serving import Connections
 from telerelay.node.bridge import BATCH, Bridge
 from telerelay.node.cluster import PROGRAM, Cluster, node_address, open_cluster, publish_node_list
@@ -180,8 +181,9 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
 
         bridge = Bridge(KINDS, _CoreAnswers(node), snapshots, spool, presence, registry, accept)
         stack.push_async_callback(bridge.close)
-        lag, ageing, renewing = LoopLag(), Ageing(store), Renewing(cluster, settings.name, node, notary)
-        counting = (node, bridge, registry, spool, store, ageing, lag, process, renewing)
+        renewing = Renewing(cluster, settings.name, node, notary)
+        lag, ageing, refusals = LoopLag(), Ageing(store), Refusals()
+        counting = (node, bridge, registry, spool, store, ageing, lag, process, renewing, refusals)
         monitored = stack.enter_context(monitoring.bind(settings.metrics_listen))
         standing = Standing(
             address,
@@ -195,8 +197,9 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             ],
             [part.distributions for part in (node, bridge, spool, lag)],
         )
-        endpoints = Connections(create_app(administration, standing))
-        operators = Connections(create_app(administration, standing, auditor=audit))
+        endpoints, operators = (
+            Connections(create_app(administration, standing, refusals, auditor)) for auditor in (None, audit)
+        )
         stack.push_async_callback(endpoints.close, CLOSE_S)
         stack.push_async_callback(operators.close, CLOSE_S)
         stack.callback((await operators.listen(data.control)).close)

@@ -7,11 +7,13 @@ from telerelay import __version__
 from telerelay.audit.auditing import Auditor
 from telerelay.node.administration import Administration
 from telerelay.node.api import audit, documents, enrol, operator, org_documents, organisation, running
-from telerelay.node.api.failures import FAILURES, register
+from telerelay.node.api.failures import FAILURES, Refusals, register
 from telerelay.node.standing import Standing
 
 
-def create_app(administration: Administration, standing: Standing, auditor: Auditor | None = None) -> ASGIApp:
+def create_app(
+    administration: Administration, standing: Standing, refusals: Refusals, auditor: Auditor | None = None
+) -> ASGIApp:
     """The API; with an auditor it is the operator's own, on the operator's socket only."""
     app = FastAPI(
         title="telerelay node",
@@ -26,7 +28,7 @@ def create_app(administration: Administration, standing: Standing, auditor: Audi
     app.state.administration = administration
     app.state.standing = standing
     app.state.auditor = auditor
-    register(app)
+    register(app, refusals)
     routers = [enrol.router, documents.router, organisation.router, org_documents.router]
     for router in (
         [*routers, operator.router, running.router, audit.router] if auditor is not None else routers

@@ -12,7 +12,7 @@ from fastapi.responses import JSONResponse
 from starlette.exceptions import HTTPException
 
 from telerelay.node.api.fields import Body, Number
-from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.errors import TelerelayError, catalogue
 from telerelay_endpoint.limits import LIMITS
 
 _STATUS: Final[Mapping[str, HTTPStatus]] = {
@@ -51,8 +51,23 @@ class Failure(Body):
     detail: str
 
 
-def answer(error: TelerelayError, status: int | None = None) -> JSONResponse:
-    """The answer that tells of `error`."""
+class Refusals:
+    """How many requests were refused, by code. Every code stands there from the start."""
+
+    def __init__(self) -> None:
+        self._counts = dict.fromkeys(catalogue(), 0)
+
+    def statistics(self) -> Mapping[str, int]:
+        """One number for each code."""
+        return {f"api_refused.{code}": count for code, count in self._counts.items()}
+
+    def answer(self, error: TelerelayError, status: int | None = None) -> JSONResponse:
+        """The answer that tells of `error`, counted."""
+        self._counts[error.code] += 1
+        return _answer(error, status)
+
+
+def _answer(error: TelerelayError, status: int | None) -> JSONResponse:
     retry = error.retry_after_s if error.retry_after_s is not None else _RETRY_S[error.retry]
     failure = Failure(
         code=error.code,
@@ -65,8 +80,9 @@ def answer(error: TelerelayError, status: int | None = None) -> JSONResponse:
     return JSONResponse(failure.model_dump(), status or _STATUS.get(error.code, fallback))
 
 
-def register(app: FastAPI) -> None:
-    """Let `app` answer every failure in this form."""
+def register(app: FastAPI, refusals: Refusals) -> None:
+    """Let `app` answer every failure in this form, and count it."""
+    answer = refusals.answer
 
     @app.exception_handler(TelerelayError)
     async def _named(_request: Request, error: TelerelayError) -> JSONResponse:
