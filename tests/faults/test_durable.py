@@ -8,6 +8,7 @@ from pathlib import Path
 import pytest
 
 from telerelay_core import Incoming, SessionOpened
+from tests.kit.beside import beside, counting, newcomer
 from tests.kit.hostile.endpoints import end_of
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import NodeProcess
@@ -25,10 +26,7 @@ def node(tmp_path: Path) -> Iterator[NodeProcess]:
 
 @pytest.fixture
 def tenant(node: NodeProcess) -> Tenant:
-    made = Tenant(now=int(time.time()))
-    node.admit(made)
-    node.publish(made)
-    return made
+    return newcomer(node)
 
 
 async def test_nobody_is_joined_before_the_disk_has_the_record(node: NodeProcess, tenant: Tenant) -> None:
@@ -53,10 +51,12 @@ async def test_nobody_is_joined_before_the_disk_has_the_record(node: NodeProcess
 async def test_a_disk_that_fails_joins_nobody_and_its_recovery_loses_nothing(
     node: NodeProcess, tenant: Tenant
 ) -> None:
-    async with agent_of(node, tenant) as agent:
+    expected = {"refused.AUDIT_UNAVAILABLE": 1, "ended.AUDIT_UNAVAILABLE": 1, "ended.DONE": 1}
+    async with beside(node) as session, counting(node, expected), agent_of(node, tenant) as agent:
         with bent(node.process.pid, "fdatasync", "error=EIO"):
             async with client_of(node, tenant) as client:
                 ended = await end_of(client)
+            await session.runs()
             assert ended.code == "AUDIT_UNAVAILABLE"
             assert agent.of(SessionOpened) == []
             assert not [record for record in node.records() if record.get("attempt") == ended.attempt]

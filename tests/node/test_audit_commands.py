@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 
 from telerelay_core import SessionEnded, SessionOpened, format_computer_id
+from tests.kit.beside import beside, counting
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import TELERELAY, NodeProcess
 from tests.kit.tenant import Tenant
@@ -74,7 +75,8 @@ def _export(node: NodeProcess, tenant: Tenant, out: Path) -> "subprocess.Complet
 async def test_an_attempt_is_found_whole_and_a_hostile_program_moves_no_cursor(
     node: NodeProcess, tenant: Tenant
 ) -> None:
-    attempt = await _session(node, tenant)
+    async with beside(node), counting(node, {"ended.DONE": 1}):
+        attempt = await _session(node, tenant)
     found = _json(node, "search", "--attempt", attempt.lower())
     assert found["schema"] == "telerelay.audit-search/1"
     assert [record["kind"] for record in found["records"]] == ["START", "END"]

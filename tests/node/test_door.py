@@ -4,18 +4,15 @@ import asyncio
 import os
 import socket
 import time
-from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Final
 
 import pytest
 
-from telerelay_core import SessionOpened
 from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.keys import make_key
+from tests.kit.beside import beside, newcomer
 from tests.kit.condition import eventually
-from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import TELERELAY, NodeProcess
 from tests.kit.outer_leg import OuterLeg
 from tests.kit.tenant import Files, Tenant
@@ -29,30 +26,6 @@ HELLO: Final = bytes([22, 3, 1, 15, 255, 1, 0, 15, 251])
 def _small(descriptors: int) -> tuple[str, ...]:
     """A node with so many descriptors."""
     return ("/bin/sh", "-c", f'ulimit -n {descriptors} && exec "$0" "$@"', TELERELAY)
-
-
-@asynccontextmanager
-async def _session(node: NodeProcess, tenant: Tenant) -> AsyncIterator[Callable[[], "asyncio.Future[None]"]]:
-    """A session that runs beside; what it gives types a line and waits for its echo."""
-    async with agent_of(node, tenant), client_of(node, tenant) as client:
-        await client.wait(SessionOpened)
-        reader, writer = await client.viewer()
-        assert await reader.readexactly(12) == b"RFB 003.008\n"
-
-        async def runs() -> None:
-            writer.write(b"undisturbed")
-            async with asyncio.timeout(5):
-                assert await reader.readexactly(11) == b"undisturbed"
-
-        yield lambda: asyncio.ensure_future(runs())
-        writer.close()
-
-
-def _tenant(node: NodeProcess) -> Tenant:
-    tenant = Tenant(now=int(time.time()))
-    node.admit(tenant)
-    node.publish(tenant)
-    return tenant
 
 
 def _computer(tenant: Tenant, folder: Path) -> Files:
@@ -104,19 +77,19 @@ def _processor_s(node: NodeProcess) -> float:
 
 async def test_five_thousand_dribbling_handshakes(tmp_path: Path) -> None:
     with NodeProcess(tmp_path) as node:
-        tenant = _tenant(node)
+        tenant = newcomer(node)
         good = _computer(tenant, tmp_path)
-        async with _session(node, tenant) as runs:
+        async with beside(node) as session:
             strangers: list[socket.socket] = []
             for _ in range(50):
                 strangers += await asyncio.gather(*(_stranger(node, HELLO) for _ in range(100)))
                 (await _log_in(node, good)).close()
-            await runs()
+            await session.runs()
             # One byte a while does not lengthen anybody's time.
             while strangers:
                 strangers = _dribble(strangers)
                 (await _log_in(node, good)).close()
-            await runs()
+            await session.runs()
             counts = await asyncio.to_thread(node.statistics)
             # Some went because there were too many, all others at their deadline; nobody stayed.
             assert counts["handshakes_failed.hello_late"] + counts["guests_evicted"] == 5_000
@@ -128,9 +101,9 @@ async def test_parked_strangers_cost_no_more_than_their_places(tmp_path: Path) -
     descriptors, parked = 2_000, 2_500
     places = descriptors // 4
     with NodeProcess(tmp_path, program=_small(descriptors)) as node:
-        tenant = _tenant(node)
+        tenant = newcomer(node)
         good = _computer(tenant, tmp_path)
-        async with _session(node, tenant) as runs:
+        async with beside(node) as session:
             (await _log_in(node, good)).close()
             before = _resident(node)
             strangers: list[socket.socket] = []
@@ -141,7 +114,7 @@ async def test_parked_strangers_cost_no_more_than_their_places(tmp_path: Path) -
                 most = max(most, _resident(node))
                 assert (await asyncio.to_thread(node.statistics))["guests"] <= places
             (await _log_in(node, good)).close()
-            await runs()
+            await session.runs()
             # 4 KiB for what it said, as much again for whoever reads it, and a task.
             assert most - before <= places * 32 * 1024
             assert (await asyncio.to_thread(node.statistics))["guests_evicted"] > 0
@@ -152,8 +125,8 @@ async def test_parked_strangers_cost_no_more_than_their_places(tmp_path: Path) -
 async def test_without_descriptors_the_operator_and_the_session_go_on(tmp_path: Path) -> None:
     descriptors, kept, least = 300, 128, 64
     with NodeProcess(tmp_path, program=_small(descriptors)) as node:
-        tenant = _tenant(node)
-        async with _session(node, tenant) as runs:
+        tenant = newcomer(node)
+        async with beside(node) as session:
             legs: list[OuterLeg] = []
             with node.control() as control:
 
@@ -170,16 +143,16 @@ async def test_without_descriptors_the_operator_and_the_session_go_on(tmp_path: 
                 await eventually(lambda: count("accept_pauses") >= pauses + 10)
                 assert _processor_s(node) - began < 1
                 assert count("accepted") == accepted
-                await runs()
+                await session.runs()
                 # The operator's socket, the database and the audit have descriptors of their own.
-                newcomer = Tenant(now=int(time.time()))
-                await asyncio.to_thread(node.admit, newcomer)
-                await asyncio.to_thread(node.record, kind="ADMIT", organisation=newcomer.id.hex())
+                another = Tenant(now=int(time.time()))
+                await asyncio.to_thread(node.admit, another)
+                await asyncio.to_thread(node.record, kind="ADMIT", organisation=another.id.hex())
                 assert not dial.done()
                 for leg in legs[:10]:
                     leg.close()
                 legs.append(await dial)
-                await runs()
+                await session.runs()
             for stranger in waiting:
                 stranger.close()
             for leg in legs:

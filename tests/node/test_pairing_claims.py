@@ -15,6 +15,7 @@ import pytest
 from telerelay_core import SessionEnded, SessionOpened, format_attempt_id
 from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.payloads import Grant
+from tests.kit.beside import beside, counting
 from tests.kit.condition import eventually
 from tests.kit.hostile.desktop import open_desktop
 from tests.kit.hostile.endpoints import RunningClient, end_of
@@ -222,6 +223,8 @@ async def test_a_second_machine_with_the_key_is_turned_away_and_the_session_goes
     clone = tmp_path / "clone"
     shutil.copytree(machines.folder(Role.AGENT), clone)
     async with (
+        beside(node),
+        counting(node, {"refused.ID_IN_USE": 1, "ended.SUPERSEDED": 1, "ended.DONE": 1}),
         open_desktop() as desktop,
         machines.agent(desktop.address) as agent,
         client_of(node, tenant) as client,

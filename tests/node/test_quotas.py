@@ -2,7 +2,6 @@
 
 import asyncio
 import subprocess
-import time
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -11,6 +10,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 
 from telerelay_core import SessionEnded, SessionOpened
 from telerelay_endpoint.limits import LIMITS
+from tests.kit.beside import beside, counting, newcomer
 from tests.kit.hostile.endpoints import RunningClient, end_of
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import TELERELAY, NodeProcess
@@ -28,13 +28,6 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         yield made
 
 
-def _tenant(node: NodeProcess) -> Tenant:
-    made = Tenant(now=int(time.time()))
-    node.admit(made)
-    node.publish(made)
-    return made
-
-
 async def _is_live(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.write(b"typed")
     assert await reader.readexactly(5) == b"typed"
@@ -46,12 +39,9 @@ async def _guess(node: NodeProcess, tenant: Tenant) -> SessionEnded:
 
 
 async def test_who_guesses_is_throttled_and_nobody_else(node: NodeProcess) -> None:
-    ours, attacker = _tenant(node), _tenant(node)
+    ours, attacker = newcomer(node), newcomer(node)
     tries = LIMITS["connects_per_minute"]
-    async with agent_of(node, ours), client_of(node, ours) as client:
-        attempt = (await client.wait(SessionOpened)).attempt
-        reader, writer = await client.viewer()
-        assert await reader.readexactly(12) == b"RFB 003.008\n"
+    async with beside(node) as session:
         ends: list[SessionEnded] = []
         while len(ends) < tries + 3:
             ends += await asyncio.gather(*(_guess(node, attacker) for _ in range(11)))
@@ -61,13 +51,13 @@ async def test_who_guesses_is_throttled_and_nobody_else(node: NodeProcess) -> No
         throttled = next(end for end in ends if end.code == "THROTTLED")
         assert throttled.retry_after_s is not None
         assert 0 < throttled.retry_after_s <= 3
-        await _is_live(reader, writer)
+        await session.runs()
         record = node.record(kind="END", attempt=throttled.attempt)
         assert (record["code"], record["routed"]) == ("THROTTLED", False)
     assert node.statistics()["refused.THROTTLED"] == codes.count("THROTTLED")
     # Whom the attacker wanted to lock out comes in as before.
-    async with agent_of(node, ours), client_of(node, ours) as again:
-        assert (await again.wait(SessionOpened)).attempt != attempt
+    async with agent_of(node, ours), client_of(node, ours) as owner:
+        await owner.wait(SessionOpened)
 
 
 def _admit(node: NodeProcess, tenant: Tenant, folder: Path, sessions: int) -> None:
@@ -78,17 +68,22 @@ def _admit(node: NodeProcess, tenant: Tenant, folder: Path, sessions: int) -> No
 
 
 async def test_an_organisation_has_what_the_operator_gives_it(node: NodeProcess, tmp_path: Path) -> None:
-    ours, theirs = _tenant(node), _tenant(node)
+    ours, theirs = newcomer(node), newcomer(node)
     await asyncio.to_thread(_admit, node, ours, tmp_path, 1)
     admit = node.record(kind="ADMIT", organisation=ours.id.hex(), sessions=1)
     assert admit["action"] == "admitted"
-    async with agent_of(node, ours), agent_of(node, theirs), client_of(node, ours) as client:
+    async with (
+        beside(node),
+        agent_of(node, ours),
+        agent_of(node, theirs),
+        client_of(node, ours) as client,
+    ):
         await client.wait(SessionOpened)
         reader, writer = await client.viewer()
         assert await reader.readexactly(12) == b"RFB 003.008\n"
-        async with client_of(node, ours) as late:
+        async with counting(node, {"refused.QUOTA": 1, "ended.QUOTA": 1}), client_of(node, ours) as late:
             end = await end_of(late)
-        assert end.code == "QUOTA"
+            assert end.code == "QUOTA"
         record = await asyncio.to_thread(node.record, kind="END", attempt=end.attempt)
         assert record["code"] == "QUOTA"
         async with client_of(node, theirs) as other:
@@ -100,7 +95,6 @@ async def test_an_organisation_has_what_the_operator_gives_it(node: NodeProcess,
     with node.control() as control:
         (listed,) = [row for row in control.organisations() if row.organisation == ours.id]
     assert listed.sessions == 2
-    assert node.statistics()["refused.QUOTA"] == 1
 
 
 async def _opens(client: RunningClient) -> bool:
@@ -110,11 +104,8 @@ async def _opens(client: RunningClient) -> bool:
 async def test_arrivals_beyond_the_plan_wait_and_the_rest_hears_its_place(tmp_path: Path) -> None:
     environment = {"TELERELAY_NODE_ARRIVALS_PER_S": "2"}
     with NodeProcess(tmp_path, environment=environment) as node:
-        tenant = _tenant(node)
-        async with agent_of(node, tenant), client_of(node, tenant) as client:
-            await client.wait(SessionOpened)
-            reader, writer = await client.viewer()
-            assert await reader.readexactly(12) == b"RFB 003.008\n"
+        tenant = newcomer(node)
+        async with beside(node) as session:
             ends = await asyncio.gather(*(_guess(node, tenant) for _ in range(12)))
             busy = [end for end in ends if end.code == "BUSY"]
             assert {end.code for end in ends} == {"DENIED", "BUSY"}
@@ -125,4 +116,8 @@ async def test_arrivals_beyond_the_plan_wait_and_the_rest_hears_its_place(tmp_pa
             assert min(places) > 4
             assert len(set(places)) > len(places) / 2
             assert all(end.retry_after_s is not None and end.retry_after_s >= 2 for end in busy)
-            await _is_live(reader, writer)
+            await session.runs()
+            codes = [end.code for end in ends]
+            record = await asyncio.to_thread(node.record, kind="END", attempt=busy[0].attempt)
+            assert (record["code"], record["routed"]) == ("BUSY", False)
+        assert node.statistics()["refused.BUSY"] == codes.count("BUSY")
