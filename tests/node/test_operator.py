@@ -2,20 +2,29 @@
 
 import asyncio
 import json
+import os
 import signal
 import time
 from asyncio.subprocess import PIPE, Process
 from collections.abc import Iterator
-from typing import Any
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import Any, Final
 
 import pytest
 
-from telerelay_core import SessionOpened
+from telerelay_core import SessionOpened, format_attempt_id
+from telerelay_endpoint.certificates import Role
+from tests.kit.beside import beside, counting, newcomer
 from tests.kit.condition import eventually
+from tests.kit.decoder.frames import Frame
 from tests.kit.hostile.endpoints import RunningClient, end_of
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import TELERELAY, NodeProcess
-from tests.kit.tenant import Tenant
+from tests.kit.outer_leg import OuterLeg
+
+SESSIONS: Final = 5
+CROWD: Final = 20
 
 
 @pytest.fixture(scope="module")
@@ -29,13 +38,6 @@ def node(running: NodeProcess) -> Iterator[NodeProcess]:
     yield running
     with running.control() as control:
         control.cancel_drain()
-
-
-def _tenant(node: NodeProcess) -> Tenant:
-    made = Tenant(now=int(time.time()))
-    node.admit(made)
-    node.publish(made)
-    return made
 
 
 async def _command(node: NodeProcess, *words: str) -> Process:
@@ -90,7 +92,7 @@ def _state(node: NodeProcess) -> dict[str, Any]:
 
 
 async def test_a_drain_waits_for_sessions_and_the_node_answers_until_it_exits(node: NodeProcess) -> None:
-    tenant = _tenant(node)
+    tenant = newcomer(node)
     async with agent_of(node, tenant), client_of(node, tenant) as client:
         screen = await _screen(client)
         drain = await _command(node, "drain")
@@ -109,8 +111,57 @@ async def test_a_drain_waits_for_sessions_and_the_node_answers_until_it_exits(no
             await (await _screen(again)).is_live()
 
 
+async def test_a_drain_under_load_shows_no_user_an_error(tmp_path: Path) -> None:
+    with NodeProcess(tmp_path) as node:
+        files = newcomer(node).files(node.folder, Role.CLIENT)
+        async with AsyncExitStack() as stack:
+            # Each asserts at its end that it still runs and that nothing of it was cut.
+            sessions = [await stack.enter_async_context(beside(node)) for _ in range(SESSIONS)]
+            expected = {"refused.TRY_LATER": 2 * CROWD, "ended.TRY_LATER": CROWD}
+            async with counting(node, expected):
+                welcomed = [await OuterLeg.dial(node.address, files) for _ in range(CROWD)]
+                assert {(await leg.hello("client")).name for leg in welcomed} == {"WELCOME"}
+                with node.control() as control:
+                    control.drain()
+                typing = asyncio.gather(*(session.runs() for session in sessions))
+                attempts = [await _asks_in_vain(leg) for leg in welcomed]
+                for _ in range(CROWD):
+                    await _is_sent_away(await OuterLeg.dial(node.address, files))
+                await typing
+            for attempt in attempts:
+                record = await asyncio.to_thread(node.record, kind="END", attempt=attempt)
+                assert (record["code"], record["routed"]) == ("TRY_LATER", False)
+            drain = await _command(node, "drain")
+        told = await _told(drain)
+        assert told["drain"] == {"sessions": SESSIONS, "ended": SESSIONS, "cut": 0}
+        # Until it exits.
+        await _is_sent_away(await OuterLeg.dial(node.address, files))
+        assert await asyncio.to_thread(node.stop) == 0
+        recorded = [record["code"] for record in node.records() if record["kind"] == "END"]
+        assert sorted(recorded) == ["DONE"] * SESSIONS + ["TRY_LATER"] * CROWD
+
+
+async def _asks_in_vain(leg: OuterLeg) -> str:
+    """A client that was welcome before; its attempt, as records name it."""
+    attempt = os.urandom(5)
+    await leg.send("CONNECT", computer=bytes(10).hex(), service="rfb", attempt=attempt.hex())
+    _is_try_later(await leg.receive())
+    leg.close()
+    return format_attempt_id(attempt)
+
+
+async def _is_sent_away(leg: OuterLeg) -> None:
+    _is_try_later(await leg.hello("client"))
+    leg.close()
+
+
+def _is_try_later(frame: Frame) -> None:
+    assert (frame.name, frame.fields["code"]) == ("ERROR", "TRY_LATER")
+    assert frame.fields["retry"] is not None
+
+
 async def test_a_forced_drain_ends_what_runs_and_is_recorded(node: NodeProcess) -> None:
-    tenant = _tenant(node)
+    tenant = newcomer(node)
     async with agent_of(node, tenant), client_of(node, tenant) as client:
         await _screen(client)
         began = time.monotonic()
@@ -123,7 +174,7 @@ async def test_a_forced_drain_ends_what_runs_and_is_recorded(node: NodeProcess) 
 
 
 async def test_who_stops_waiting_for_a_drain_does_not_take_it_back(node: NodeProcess) -> None:
-    tenant = _tenant(node)
+    tenant = newcomer(node)
     async with agent_of(node, tenant), client_of(node, tenant) as client:
         screen = await _screen(client)
         drain = await _command(node, "drain")
@@ -139,13 +190,13 @@ async def test_who_stops_waiting_for_a_drain_does_not_take_it_back(node: NodePro
 
 
 async def test_cutting_ends_what_was_named_and_nothing_else(node: NodeProcess) -> None:
-    ours, theirs = _tenant(node), _tenant(node)
+    ours, theirs = newcomer(node), newcomer(node)
     async with (
         agent_of(node, ours),
         agent_of(node, theirs),
-        client_of(node, theirs) as beside,
+        client_of(node, theirs) as other,
     ):
-        spared = await _screen(beside)
+        spared = await _screen(other)
         for field in ("attempt", "organisation"):
             async with client_of(node, ours) as client:
                 screen = await _screen(client)
@@ -166,7 +217,7 @@ async def test_cutting_ends_what_was_named_and_nothing_else(node: NodeProcess) -
 
 
 async def test_what_is_not_there_is_not_cut(node: NodeProcess) -> None:
-    _tenant(node)
+    newcomer(node)
     unknown = await _command(node, "cut", "--device", "abcdef0123", "--reason", "not there")
     _, err = await unknown.communicate()
     assert unknown.returncode == 2
@@ -177,7 +228,7 @@ async def test_what_is_not_there_is_not_cut(node: NodeProcess) -> None:
 
 
 async def test_a_list_shows_the_node_as_it_stands(node: NodeProcess) -> None:
-    tenant = _tenant(node)
+    tenant = newcomer(node)
     async with agent_of(node, tenant), client_of(node, tenant) as client:
         await _screen(client)
         await eventually(lambda: _state(node)["ready_agents"] == 1)
