@@ -14,6 +14,7 @@ import pytest
 from telerelay_core import SessionOpened
 from telerelay_endpoint.certificates import Role
 from tests.kit.beside import beside, counting, newcomer
+from tests.kit.condition import eventually
 from tests.kit.hostile.endpoints import end_of
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import NodeProcess
@@ -69,8 +70,10 @@ async def test_without_the_database_sessions_go_on_and_whoever_is_known_gets_in(
                 refused = await end_of(client)
                 await session.runs()
             assert refused.code == "TRY_LATER"
+            assert (await asyncio.to_thread(node.ask, "/readyz")).status_code == 503
             opened = await asyncio.wait_for(_opens(node, known), 10)
             await session.runs()
+        await eventually(lambda: node.ask("/readyz").status_code == 200)
         # Nothing that happened meanwhile is lost.
         assert (await _end(node, opened))["code"] == "DONE"
         assert (await _end(node, refused.attempt))["code"] == "TRY_LATER"

@@ -174,6 +174,20 @@ async def test_whoever_waits_is_told_when_the_disk_refuses_and_kept_records_come
     ]
 
 
+async def test_a_disk_that_takes_records_again_is_found_out_although_nobody_asks(
+    open_spool: OpenSpool, tmp_path: Path
+) -> None:
+    device = tmp_path / "audit" / file_name(1)
+    device.symlink_to("/dev/full")
+    spool = open_spool()
+    with pytest.raises(TelerelayError):
+        await spool.write([records.admit(organisation=bytes(32), action="admitted", reason="")])
+    assert spool.failing
+    device.unlink()
+    await eventually(lambda: not spool.failing)
+    assert [(line["seq"], line["kind"]) for line in _lines(tmp_path)] == [(1, "CHECKPOINT")]
+
+
 async def test_a_spool_that_nobody_moves_is_full_at_its_limit(
     open_spool: OpenSpool, store: Store, tmp_path: Path
 ) -> None:

@@ -233,7 +233,7 @@ class Spool:
         with self._changed:
             due = last_checkpoint + self._checkpoint_s if writer.uncovered else None
             self._changed.wait_for(
-                lambda: self._waiting or self._sealers or self._stopping,
+                lambda: self._waiting or self._sealers or self._stopping or self._failing,
                 None if due is None else max(due - time.monotonic(), 0),
             )
             # A record that finds the disk idle goes at once; only those behind it gather.
@@ -243,11 +243,16 @@ class Spool:
             sealers, self._sealers = self._sealers, []
             uncovered = writer.uncovered + len(group)
             last = self._stopping and len(group) == len(self._waiting)
-            seal = uncovered > 0 and bool(
-                sealers
-                or last
-                or uncovered >= self._checkpoint_rows
-                or (due is not None and time.monotonic() >= due)
+            # Where nothing waits, a checkpoint finds out whether the disk takes records again.
+            probe = self._failing and not group and not self._stopping
+            seal = probe or (
+                uncovered > 0
+                and bool(
+                    sealers
+                    or last
+                    or uncovered >= self._checkpoint_rows
+                    or (due is not None and time.monotonic() >= due)
+                )
             )
             if last and not (group or seal or sealers):
                 return None

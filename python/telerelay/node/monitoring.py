@@ -54,7 +54,7 @@ def readiness(draining: Draining, bridge: Bridge, store: Store, spool: Spool) ->
             await store.answers()
         except TelerelayError as error:
             return f"the database does not answer: {error.detail}"
-        return None
+        return "the database cannot be written" if store.refusing else None
 
     async def audit() -> str | None:
         return "audit records cannot be written" if spool.failing else None

@@ -14,6 +14,7 @@ from sqlalchemy.engine import URL, Engine
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession, async_sessionmaker, create_async_engine
 
+from telerelay.store.tables import Organisation
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
@@ -35,6 +36,7 @@ class Store:
         self._writers = async_sessionmaker(writing, expire_on_commit=False)
         self._turn = asyncio.Lock()
         self._ended = self._failed = self._queued = 0
+        self._refusing = False
 
     @classmethod
     async def open(cls, file: Path) -> "Store":
@@ -59,10 +61,15 @@ class Store:
             "store_waiting": self._queued,
         }
 
+    @property
+    def refusing(self) -> bool:
+        """Whether the database refused what was to be written last."""
+        return self._refusing
+
     async def answers(self) -> None:
-        """Return when the database has answered. Raises TelerelayError(STORE)."""
+        """Return when the database has read something. Raises TelerelayError(STORE)."""
         async with self.reading() as session:
-            await session.execute(select(1))
+            await session.execute(select(Organisation.id).limit(1))
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[AsyncSession]:
@@ -78,8 +85,13 @@ class Store:
         Raises TelerelayError(STORE).
         """
         with self._counting():
-            async with self._next_writer(), self._writers.begin() as session:
-                yield session
+            try:
+                async with self._next_writer(), self._writers.begin() as session:
+                    yield session
+            except SQLAlchemyError:
+                self._refusing = True
+                raise
+            self._refusing = False
 
     @asynccontextmanager
     async def _next_writer(self) -> AsyncIterator[None]:
