@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 
 from telerelay.node.settings import load
+from telerelay.routing import decide
 from telerelay_endpoint.errors import TelerelayError
 from tests.kit.node import TELERELAY
 
@@ -143,6 +144,13 @@ def test_config_show_tells_value_and_source(tmp_path: Path) -> None:
     assert told["data"] == (str(tmp_path), "--data")
     assert told["stop_grace_s"] == (10.0, "default")
     assert all(entry["description"] for entry in shown["settings"].values())
+    assert shown["routing"] == {"compiled": decide.COMPILED, "file": decide.__file__}
+
+
+def test_config_show_says_whether_compiled_code_decides(tmp_path: Path) -> None:
+    shown = _run(TELERELAY, "config", "show", home=tmp_path).stdout.splitlines()
+    assert shown[0].split() == ["setting", "value", "source", "description"]
+    assert shown[-1] == f"requests are decided by compiled code ({decide.__file__})"
 
 
 @pytest.mark.parametrize(("command", "program"), _COMMANDS)

@@ -45,7 +45,7 @@ def check_node(config: Path | None, data: Path | None, connections: int) -> Iter
         yield Check("settings").failed(error, "telerelay config check")
         return
     yield Check("settings").ok("the settings fit", "設定に問題はありません")
-    yield _check_routing()
+    yield check_routing()
     folder = DataFolder(settings.data)
     running = find_running(folder)
     yield from check_descriptors(connections + FILES_BESIDE, running.pid if running else 0)
@@ -57,7 +57,8 @@ def check_node(config: Path | None, data: Path | None, connections: int) -> Iter
     yield from _check_cluster(settings, folder, running)
 
 
-def _check_routing() -> Finding:
+def check_routing() -> Finding:
+    """Whether the routing decision is the compiled one."""
     check = Check("routing")
     if decide.COMPILED:
         return check.ok("requests are decided by compiled code", "接続要求はコンパイル済みコードで判定します")

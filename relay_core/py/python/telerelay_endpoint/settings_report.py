@@ -1,6 +1,6 @@
 """The commands `config show` and `config check`, the same for every program."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +10,13 @@ from telerelay_endpoint.settings import Loaded, Program, SettingsError
 
 def show_settings(console: Console, program: Program[Any], loaded: Loaded[Any]) -> None:
     """Print every setting: its value, where it comes from, and what it is for."""
-    record = {
+    record = settings_record(program, loaded)
+    console.data("config-show", {"settings": record}, settings_table(console, record))
+
+
+def settings_record(program: Program[Any], loaded: Loaded[Any]) -> dict[str, dict[str, Any]]:
+    """What there is to know of each setting, by its name."""
+    return {
         name: {
             "value": _plain(getattr(loaded.settings, name)),
             "source": loaded.sources[name],
@@ -19,12 +25,16 @@ def show_settings(console: Console, program: Program[Any], loaded: Loaded[Any]) 
         }
         for name, description in program.descriptions().items()
     }
+
+
+def settings_table(console: Console, record: Mapping[str, Mapping[str, Any]]) -> str:
+    """The same for a person."""
     header = console.text("setting value source description", "設定 値 由来 説明").split()
     rows = [
         [name, _shown(entry["value"]), str(entry["source"]), str(entry["description"])]
         for name, entry in record.items()
     ]
-    console.data("config-show", {"settings": record}, columns(header, rows))
+    return columns(header, rows)
 
 
 def check_settings(
