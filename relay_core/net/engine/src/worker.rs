@@ -233,22 +233,26 @@ impl Worker {
 
     /// Frees what is over, and tells. Not earlier: all events of this turn have been noted, so none can be left of these.
     fn free(&mut self) {
+        if self.over.is_empty() {
+            return;
+        }
         let mut freed = Vec::new();
-        for (key, reason) in std::mem::take(&mut self.over) {
+        let mut told = Vec::new();
+        for (key, reason) in self.over.drain(..) {
             let Some(path) = self.paths.remove(key) else {
                 continue;
             };
             let counters = &self.tools.counters;
             counters.paths.subtract(1);
-            counters
-                .lingering
-                .subtract(usize::from(path.lingering().is_some()));
-            let (done, outcome) = path.close(reason, &mut self.tools.pipes);
+            if path.lingering().is_some() {
+                counters.lingering.subtract(1);
+            }
             freed.push(key);
-            done(outcome);
+            told.push(path.close(reason, &mut self.tools.pipes));
         }
-        if !freed.is_empty() {
-            self.queue.give_back(freed);
+        self.queue.give_back(freed);
+        for (done, outcome) in told {
+            done(outcome);
         }
     }
 }

@@ -1,12 +1,12 @@
 //! Orders: what is refused, and what a name that has outlived its path does.
 use std::fs::File;
-use std::sync::mpsc::channel;
+use std::sync::mpsc::{Sender, channel};
 
-use telerelay_engine::{Close, Leg, Path, Reason};
+use telerelay_engine::{Close, Leg, Outcome, Path, Reason};
 use telerelay_wire::limits;
 
 use super::kit::{
-    carry, carry_changed, engine, leg, listener, read_exactly, rest, shut, until, write,
+    LATE, carry, carry_changed, engine, leg, listener, read_exactly, rest, shut, write,
 };
 
 #[test]
@@ -49,33 +49,33 @@ fn a_worker_takes_a_bounded_number_at_once_and_gives_the_rest_back() {
     shut(&client);
     told.recv().unwrap();
 
+    let (tell, ended) = channel();
     let keys: Vec<_> = (0..limits::ENGINE_ORDERS)
-        .map(|_| handle.adopt(nowhere()).unwrap())
+        .map(|_| handle.adopt(nowhere(&tell)).unwrap())
         .collect();
-    assert!(handle.adopt(nowhere()).is_err(), "one too many");
+    assert!(handle.adopt(nowhere(&tell)).is_err(), "one too many");
     // A close is never refused.
     for key in keys {
         key.close(Close::Reset);
     }
     go.send(()).unwrap();
-    until(&engine, "empty", |counts| counts.paths == 0);
+    for _ in 0..limits::ENGINE_ORDERS {
+        let reason = ended.recv_timeout(LATE).unwrap().reason;
+        assert!(matches!(reason, Reason::Failed(..)), "{reason:?}");
+    }
     let path = carry(&handle);
     write(&path.agent, b"on");
     assert_eq!(read_exactly(&path.client, 2), b"on");
 }
 
 /// A path whose legs are no sockets: it fails when the worker takes it.
-fn nowhere() -> Path {
+fn nowhere(tell: &Sender<Outcome>) -> Path {
     let leg = || Leg::new(File::open("/dev/null").unwrap().into());
+    let tell = tell.clone();
     Path {
         agent: leg(),
         client: leg(),
-        done: Box::new(|outcome| {
-            assert!(matches!(
-                outcome.reason,
-                Reason::Failed(..) | Reason::Ordered
-            ));
-        }),
+        done: Box::new(move |outcome| tell.send(outcome).unwrap()),
     }
 }
 
@@ -84,10 +84,11 @@ fn a_stopped_engine_gives_paths_back() {
     let engine = engine(2);
     let handle = engine.worker(0);
     engine.stop(Close::Linger);
-    let path = handle.adopt(nowhere());
-    assert!(path.is_err());
+    let (tell, ended) = channel();
+    assert!(handle.adopt(nowhere(&tell)).is_err());
     engine.join().unwrap();
-    assert!(handle.adopt(nowhere()).is_err());
+    assert!(handle.adopt(nowhere(&tell)).is_err());
+    assert!(ended.try_recv().is_err(), "nobody is told");
 }
 
 #[test]
@@ -108,12 +109,8 @@ fn a_panic_of_whoever_is_told_ends_the_worker_and_gives_paths_back() {
     shut(&agent);
     shut(&client);
     assert!(other.outcome.recv().is_err(), "dropped untold");
-    assert!(rest_or_reset(&other.client));
+    assert_eq!(rest(&other.client), b"");
     let joined = std::panic::catch_unwind(std::panic::AssertUnwindSafe(|| engine.join()));
     assert!(joined.is_err());
-    assert!(handle.adopt(nowhere()).is_err());
-}
-
-fn rest_or_reset(socket: &std::net::TcpStream) -> bool {
-    rest(socket).is_empty()
+    assert!(handle.adopt(nowhere(&channel().0)).is_err());
 }
