@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone tells.
 .DEFAULT_GOAL := help
-.PHONY: help setup core demo test lint bench bench-peers fuzz integrity limits lock clean
+.PHONY: help setup core demo test lint bench bench-peers fuzz slow integrity limits lock clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -77,6 +77,9 @@ bench-peers: setup ## the same beside HAProxy, nginx, rathole and ssh -R, about 
 fuzz: setup ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface; then Python's parsers and the API
 	@relay_core/fuzz/run.sh
 	$(BIN)/pytest --hypothesis-profile=fuzz --timeout=0 tests/pure/test_parsers.py tests/node/test_api_requests.py
+
+slow: setup ## the tests that wait out a timer of minutes
+	$(BIN)/pytest tests/slow
 
 integrity: setup ## carry a million paths through the engine, many of them broken on the way: no byte may be lost or mixed up
 	cargo test --release --locked -p telerelay-engine --test integrity -- --ignored

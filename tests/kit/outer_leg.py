@@ -5,6 +5,7 @@ import os
 import ssl
 from typing import Any, Self
 
+from tests.kit.deaf import go_deaf
 from tests.kit.decoder import frames
 from tests.kit.decoder.frames import Frame
 from tests.kit.tenant import Files
@@ -61,6 +62,10 @@ class OuterLeg:
         """The next frame as it came. Raises as `receive`."""
         header = await self._reader.readexactly(frames.HEADER)
         return header + await self._reader.readexactly(int.from_bytes(header[:2], "big"))
+
+    def go_deaf(self) -> None:
+        """Nothing that the node sends arrives any more, and it is not told so."""
+        go_deaf(self._writer.get_extra_info("socket"))
 
     def finish(self) -> None:
         """End it as TLS says: close_notify, then FIN."""

@@ -1,0 +1,1 @@
+"""Tests that wait out a timer of minutes: `make slow`, not `make test`."""
