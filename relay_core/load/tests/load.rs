@@ -15,7 +15,7 @@ use telerelay_leg::credentials::Credentials;
 use telerelay_leg::trust::{Anchor, Pins};
 use telerelay_load::LoadError;
 use telerelay_load::commands::agents::Fleet;
-use telerelay_load::commands::{connect, handshakes, hold, strangers};
+use telerelay_load::commands::{connect, handshakes, hold, reference, strangers};
 use telerelay_load::output::{Output, SCHEMA};
 use telerelay_load::sources::Sources;
 use telerelay_load::stop::{Stop, Stopper};
@@ -38,7 +38,7 @@ struct World {
     tenant: Tenant,
     /// Where clients asked from.
     asked_from: Arc<Mutex<Vec<ClientAddress>>>,
-    _folder: TempDir,
+    folder: TempDir,
 }
 
 /// Hands on what a node tells.
@@ -96,7 +96,7 @@ impl World {
             address,
             tenant: Tenant::read(folder.path()).expect("a tenant"),
             asked_from,
-            _folder: folder,
+            folder,
         }
     }
 
@@ -352,6 +352,36 @@ async fn bare_handshakes_come_to_welcome_and_leave_nothing() {
         assert_eq!(summary.welcome.count, summary.done);
         until(|| world.statistic("legs") == 0).await;
     }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn bare_handshakes_say_goodbye() {
+    let world = World::new();
+    let told = world.folder.path().join("reference.json");
+    let options = handshakes::Options {
+        first: 0,
+        clients: 10,
+        arrivals: handshakes::Arrivals::AtOnce(NonZero::new(4).expect("not zero")),
+        lasts: Duration::from_millis(200),
+        sources: sources(),
+    };
+    let (lines, (stopper, stop)) = (Lines::default(), endless());
+    let output = lines.output();
+    let served = reference::run(&world.tenant, &told, None, &output, stop);
+    let made = async {
+        until(|| lines.said("\"event\":\"listening\"") > 0).await;
+        let cluster = Cluster::read(&told).expect("what it wrote");
+        let (_stopper, stop) = endless();
+        let run = handshakes::run(&world.tenant, &cluster, options, &output, stop).await;
+        stopper.stop();
+        run.expect("a run").done
+    };
+    let (served, made) = tokio::join!(served, made);
+    let served = served.expect("a run");
+    // It takes an end without a goodbye for one that broke off, as those do that are under way when the time is over.
+    assert!(made > 10);
+    assert!(served.done >= made, "{served:?} of {made}");
+    assert!(served.failed <= 4, "{served:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -17,7 +17,8 @@ use telerelay_wire::ids::{Address, NodeAddress, NodeName};
 use telerelay_wire::outer::{Frame, Welcome};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpListener, TcpStream};
-use tokio::task::JoinSet;
+use tokio::task::{JoinError, JoinSet};
+use tokio::time::timeout;
 use tokio_rustls::TlsAcceptor;
 
 use crate::LoadError;
@@ -29,6 +30,9 @@ use crate::tenant::{Cluster, Tenant};
 /// Its name in its certificate.
 const NAME: &str = "reference";
 
+/// How long those that are here when the run ends may take to leave.
+const LEAVING: Duration = Duration::from_secs(2);
+
 /// Somebody can dial it.
 #[derive(Serialize)]
 struct Listening {
@@ -36,12 +40,12 @@ struct Listening {
 }
 
 /// The last line.
-#[derive(Serialize)]
-struct Summary {
-    /// Handshakes that came to HELLO.
-    done: u64,
-    /// Those that did not.
-    failed: u64,
+#[derive(Clone, Debug, Serialize)]
+pub struct Summary {
+    /// Handshakes that came to HELLO, and whose end was in order.
+    pub done: u64,
+    /// Those that broke off.
+    pub failed: u64,
     #[serde(flatten)]
     usage: Usage,
 }
@@ -53,7 +57,7 @@ pub async fn run(
     lasts: Option<Duration>,
     output: &Output,
     mut stop: Stop,
-) -> Result<(), LoadError> {
+) -> Result<Summary, LoadError> {
     let name: NodeName = NAME.parse().unwrap_or_else(|_| unreachable!("a DNS label"));
     let minted = mint::Cluster::new();
     let acceptor = acceptor(tenant, &minted.node(&name))?;
@@ -68,7 +72,7 @@ pub async fn run(
     output.line("listening", &Listening { address })?;
 
     let mut running = JoinSet::new();
-    let (mut done, mut failed) = (0, 0);
+    let mut tally = Tally::default();
     let mut stopped = std::pin::pin!(stop.heard(lasts));
     loop {
         tokio::select! {
@@ -77,23 +81,45 @@ pub async fn run(
                 let (socket, _) = arrived?;
                 running.spawn(serve(socket, acceptor.clone(), welcome.clone()));
             }
-            Some(ended) = running.join_next() => match ended.map_err(io::Error::other)? {
-                Ok(()) => done += 1,
-                Err(error) => {
-                    tracing::debug!(%error, "a handshake did not come to its end");
-                    failed += 1;
-                }
-            },
+            Some(ended) = running.join_next() => tally.count(ended)?,
         }
     }
     let usage = Usage::now()?;
+    let leaving = async {
+        while let Some(ended) = running.join_next().await {
+            tally.count(ended)?;
+        }
+        Ok::<_, io::Error>(())
+    };
+    // Whoever does not leave is none of those that are counted.
+    timeout(LEAVING, leaving).await.unwrap_or(Ok(()))?;
     let summary = Summary {
-        done,
-        failed,
+        done: tally.done,
+        failed: tally.failed,
         usage,
     };
     output.line("summary", &summary)?;
-    Ok(())
+    Ok(summary)
+}
+
+/// What handshakes came to.
+#[derive(Default)]
+struct Tally {
+    done: u64,
+    failed: u64,
+}
+
+impl Tally {
+    fn count(&mut self, ended: Result<io::Result<()>, JoinError>) -> io::Result<()> {
+        match ended.map_err(io::Error::other)? {
+            Ok(()) => self.done += 1,
+            Err(error) => {
+                tracing::debug!(%error, "a handshake did not come to its end");
+                self.failed += 1;
+            }
+        }
+        Ok(())
+    }
 }
 
 /// With the node's own checks of certificates.

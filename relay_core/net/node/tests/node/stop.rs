@@ -190,7 +190,9 @@ async fn a_panic_stays_in_its_connection() {
     let mut world = fragile();
     let mut other = COMPUTER;
     other.0[0] ^= 1;
-    let mut healthy = world.ready(&world.organisation.agent(other)).await;
+    let (agent, client) = (world.organisation.agent(other), world.organisation.client());
+    let (mut at_agent, mut at_client, _) = world.path(&agent, &client).await;
+    let mut healthy = world.ready(&agent).await;
     let mut bomb = world.dial(&world.organisation.agent(COMPUTER)).await;
     let mut hello = crate::kit::hello(Role::Agent);
     hello.program = "bomb".try_into().unwrap();
@@ -212,7 +214,11 @@ async fn a_panic_stays_in_its_connection() {
         healthy.got().await,
         Got::Frame(Frame::Keepalive(_))
     ));
+    at_agent.send_path(b"still here").await.unwrap();
+    assert_eq!(at_client.read_path(10).await, b"still here");
+    at_client.send_path(b"typed").await.unwrap();
+    assert_eq!(at_agent.read_path(5).await, b"typed");
     assert_eq!(world.statistic("panics"), 1);
-    world.until("connections", 1).await;
-    assert_eq!(world.statistic("legs"), 1);
+    world.until("connections", 3).await;
+    assert_eq!(world.statistic("legs"), 3);
 }
