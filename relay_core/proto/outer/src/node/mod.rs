@@ -443,10 +443,11 @@ impl Node {
         Some(leg)
     }
 
-    /// Seconds in which those who wait here now could all come back, while half of the handshakes are left to others.
+    /// Seconds in which those who wait here now could all come back, in their share of the handshakes.
     fn return_window(&self) -> u16 {
-        let per_s = (self.plan.handshakes_per_s / 2).max(1) as usize;
-        let window = u16::try_from(self.ready.div_ceil(per_s)).unwrap_or(u16::MAX);
+        let handshakes = self.plan.handshakes_per_s as usize * limits::RETURN_PERCENT;
+        let window = (self.ready * 100).div_ceil(handshakes.max(1));
+        let window = u16::try_from(window).unwrap_or(u16::MAX);
         let most = u16::try_from(limits::RETURN_WINDOW_CAP.as_secs()).unwrap_or(u16::MAX);
         window.max(self.greeting.return_window).min(most)
     }
