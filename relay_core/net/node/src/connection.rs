@@ -12,10 +12,11 @@ use telerelay_wire::ids::ClientAddress;
 use telerelay_wire::outer::Reader;
 use tokio::net::TcpStream;
 
-use crate::control::Control;
+use crate::control::{Control, LegGuard, Order};
 use crate::counters::Counted;
 use crate::door::{Door, Visit};
 use crate::leg::Leg;
+use crate::mailbox::Inbox;
 use crate::{api, framed};
 
 /// What a connection needs to know of where it came in.
@@ -55,6 +56,23 @@ impl<S> Arrival<S> {
 
 /// Runs a connection to its end, on the worker of this number.
 pub(crate) async fn run(entrance: Entrance, arrival: Arrival<TcpStream>, worker: usize) {
+    let control = entrance.control.clone();
+    let _panic = PanicCount(control.clone());
+    // Boxed, like everything that an idle leg does not need: a task is as large as the largest thing that it holds itself.
+    if let Some(Entered { leg, guard, inbox }) = Box::pin(enter(entrance, arrival, worker)).await {
+        framed::run(control, leg, guard, inbox, worker).await;
+    }
+}
+
+/// A connection that the machine knows.
+struct Entered {
+    leg: Leg,
+    guard: LegGuard,
+    inbox: Inbox<Order>,
+}
+
+/// From accepting to the leg that the machine knows; nothing where there is none, or no more.
+async fn enter(entrance: Entrance, arrival: Arrival<TcpStream>, worker: usize) -> Option<Entered> {
     let Entrance {
         control,
         configs,
@@ -67,36 +85,25 @@ pub(crate) async fn run(entrance: Entrance, arrival: Arrival<TcpStream>, worker:
         counted,
         visit,
     } = arrival;
-    let _panic = PanicCount(control.clone());
-    // Boxed, like everything that an idle leg does not need: a task is as large as the largest thing that it holds itself.
-    let greeted = Box::pin(greet(&control, &configs, &mut socket, address, visit)).await;
-    let Some((accepted, visit)) = greeted else {
-        return;
-    };
-    let Ok(address) = ClientAddress::try_from(address.to_string()) else {
-        return;
-    };
-    match (accepted.language, accepted.identity) {
-        (Language::Http, _) => {
-            Box::pin(api::run(control, socket, accepted, address, visit)).await;
-        }
-        // The configuration does not let anybody through without a certificate.
-        (Language::Telerelay, None) => {}
-        (Language::Telerelay, Some(identity)) => {
-            let Accepted { tls, .. } = accepted;
-            let identity = machine_identity(&identity);
-            let (guard, inbox) = control.leg_up(worker, |machine, key, now| {
-                machine.leg_up(key, identity, side, address, now);
-            });
-            let leg = Leg {
-                socket,
-                tls,
-                frames: Reader::new(),
-                counted,
-            };
-            framed::run(control, leg, guard, inbox, worker).await;
-        }
+    let (accepted, visit) = greet(&control, &configs, &mut socket, address, visit).await?;
+    let address = ClientAddress::try_from(address.to_string()).ok()?;
+    if accepted.language == Language::Http {
+        api::run(control, socket, accepted, address, visit).await;
+        return None;
     }
+    let Accepted { tls, identity, .. } = accepted;
+    // The configuration does not let anybody through without a certificate.
+    let identity = machine_identity(&identity?);
+    let (guard, inbox) = control.leg_up(worker, |machine, key, now| {
+        machine.leg_up(key, identity, side, address, now);
+    });
+    let leg = Leg {
+        socket,
+        tls,
+        frames: Reader::new(),
+        counted,
+    };
+    Some(Entered { leg, guard, inbox })
 }
 
 /// The handshake. What is left of the visit where it shows nobody known; nothing where it comes to no end.
