@@ -70,7 +70,7 @@ class Run:
             + 3  # stalled, before and beside the crowd
         )
         self._plain = pure
-        self.clock = Clock(turns * ROUNDS, say)
+        self.clock = Clock(turns * ROUNDS + 1, say)
 
     def measure(self, ground: Ground) -> None:
         """All of it, on the network that this process is in."""

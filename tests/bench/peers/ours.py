@@ -15,6 +15,10 @@ from tests.kit.node import TELERELAY, NodeProcess
 PAIRS: Final = 300
 """A device may have 64 legs and ask 30 times a minute, a process has 20,000 descriptors: 9,000 sessions."""
 SESSIONS: Final = 30 * PAIRS
+KINDS: Final = ("wrapped", "mixed", "direct")
+"""Of a path, as the node tells them."""
+SPLICED: Final = 0.95
+"""The least share of the bytes of bulk that is spliced."""
 _PORT: Final = 2_443
 _LEFT_S: Final = 30.0
 
@@ -48,7 +52,7 @@ class Ours:
     def check(self, done: Mapping[str, object]) -> None:
         """Raises NotDirectError unless every session is of the kind that is claimed, and bulk was spliced."""
         counted = self.node.statistics()
-        live = {kind: counted[f"live_paths.{kind}"] for kind in ("wrapped", "mixed", "direct")}
+        live = {kind: counted[f"live_paths.{kind}"] for kind in KINDS}
         others = sum(count for kind, count in live.items() if kind != self._kind)
         sessions = done["sessions"]
         if done["kind"] != self._kind or others or live[self._kind] < int(str(sessions)):
@@ -62,10 +66,6 @@ class Ours:
 
     def _before(self) -> tuple[int, int]:
         return self._spliced, self._carried
-
-
-SPLICED: Final = 0.95
-"""The least share of the bytes of bulk."""
 
 
 def _moved(counted: Mapping[str, int]) -> tuple[int, int]:

@@ -9,8 +9,11 @@ from pathlib import Path
 from typing import Final
 
 from telerelay.demo.pair import READY_TIMEOUT, run_agent
+from telerelay.demo.relay import Node
+from telerelay.node.control import NodeControl
 from tests.bench.peers.generator import Generator
 from tests.bench.peers.ground import Ground
+from tests.bench.peers.ours import KINDS, NotDirectError
 from tests.bench.peers.verdicts import END_TO_END
 from tests.bench.scene import CORE_VARIABLE
 from tests.kit.world import World, enrolled
@@ -24,6 +27,7 @@ class Programs:
     """One session of real programs, with the generator as desktop and as viewer."""
 
     generator: Generator
+    node: Node
     processes: Mapping[str, Sequence[int]]
     name: str = END_TO_END
     title: str = "telerelay, end to end: node, agent and client"
@@ -33,7 +37,12 @@ class Programs:
         return self.processes
 
     def check(self, done: Mapping[str, object]) -> None:
-        """What the path is, the client says."""
+        """Raises NotDirectError unless each session is a direct path of the node, and nothing else is."""
+        with NodeControl(self.node.data / "control.sock") as control:
+            counted = control.statistics()
+        live = {kind: counted[f"live_paths.{kind}"] for kind in KINDS}
+        if live != {**dict.fromkeys(KINDS, 0), "direct": done["sessions"]}:
+            raise NotDirectError(f"{done['sessions']} session is to be direct, and the node has {live}")
 
 
 @contextmanager
@@ -75,4 +84,4 @@ async def _open(ground: Ground, world: World) -> tuple[AsyncExitStack, Programs]
     except BaseException:
         await stack.aclose()
         raise
-    return stack, Programs(generator, processes)
+    return stack, Programs(generator, node, processes)

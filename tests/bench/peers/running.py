@@ -80,11 +80,6 @@ class RunningPeer:
         assert self._generator is not None, "it was not started"
         return self._generator
 
-    @property
-    def pid(self) -> int:
-        """The relay."""
-        return self._processes["relay"].pid
-
     def watched(self) -> Mapping[str, Sequence[int]]:
         """The processes of each part. Raises PeerError where one has ended."""
         for role, process in self._processes.items():
