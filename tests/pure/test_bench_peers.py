@@ -14,12 +14,12 @@ from tests.bench.peers.entries import PEERS
 from tests.bench.peers.generator import LoadError
 from tests.bench.peers.loads import BULK, MESSAGES, bulk, desktop, echo, figures, is_disturbed
 from tests.bench.peers.ours import NotDirectError, Ours
-from tests.bench.peers.verdicts import DIRECT, sheets, verdicts
+from tests.bench.peers.verdicts import DIRECT, sheets, verdicts, wrapped
 from tests.bench.report import END
 
 WORDS: Final = {
     *("front", "host", "port", "back", "back_host", "back_port", "control", "folder"),
-    *("debian", "cargo", "go"),
+    *("debian", "cargo", "go", "load"),
 }
 
 # ---------------------------------------------------------------- entries
@@ -222,7 +222,7 @@ def test_every_goal_is_compared_with_the_peer_that_it_names() -> None:
     assert rows["B4.echo64.added_p50"].ours == pytest.approx(0.1)
     assert rows["B4.echo64.added_p50"].ratio == pytest.approx(0.5)
     assert (rows["B4.desktop.p99"].ours, rows["B4.desktop.p99"].met) == (0.6, True)
-    assert rows["B3"].note == "not measured: telerelay-wrapped, haproxy-tls"
+    assert wrapped(_results())[0].note == "not measured: telerelay-wrapped, floor-tls"
 
 
 def test_a_row_whose_peer_failed_has_no_figure_and_says_why() -> None:

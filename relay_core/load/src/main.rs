@@ -149,6 +149,18 @@ enum Traffic {
         #[arg(long, num_args = 2, value_names = ["CA", "OFFICE"])]
         tls: Vec<PathBuf>,
     },
+    /// Be a relay that decrypts, copies, encrypts and does nothing else.
+    Between {
+        /// Where it listens.
+        #[arg(long)]
+        front: std::net::SocketAddr,
+        /// Where it leads.
+        #[arg(long)]
+        to: std::net::SocketAddr,
+        /// Whom it trusts there, and its own chain with its key.
+        #[arg(long, num_args = 2, value_names = ["CA", "OFFICE"], required = true)]
+        tls: Vec<PathBuf>,
+    },
     /// Through a node, as agent and client of it.
     Relay {
         /// The organisation.
@@ -332,7 +344,7 @@ async fn command(wanted: Wanted, output: &Arc<Output>, stop: Stop) -> Result<(),
             };
             strangers::run(options, output, stop).await.map(drop)
         }
-        Wanted::Traffic(way) => traffic::run(way.options()?, output.clone(), stop).await,
+        Wanted::Traffic(traffic) => traffic.run(output, stop).await,
     }
 }
 
@@ -356,25 +368,25 @@ impl Devices {
 }
 
 impl Traffic {
-    fn options(self) -> Result<traffic::Options, LoadError> {
-        match self {
+    async fn run(self, output: &Arc<Output>, stop: Stop) -> Result<(), LoadError> {
+        let options = match self {
             Self::Plain {
                 to,
                 office,
                 from,
                 tls,
-            } => Ok(traffic::Options::Plain {
+            } => traffic::Options::Plain {
                 to,
                 office,
                 sources: Sources::new(from),
                 tls: tls_files(tls),
-            }),
+            },
             Self::Relay {
                 folder,
                 pairs,
                 clients_to,
                 wrapped,
-            } => Ok(traffic::Options::Relay {
+            } => traffic::Options::Relay {
                 tenant: Tenant::read(&folder)?,
                 pairs,
                 clients_to,
@@ -383,8 +395,13 @@ impl Traffic {
                 } else {
                     traffic::Wrapping::Direct
                 },
-            }),
-        }
+            },
+            Self::Between { front, to, tls } => {
+                let tls = tls_files(tls).ok_or(LoadError::Usage("two files"))?;
+                return traffic::between(front, to, &tls, stop).await;
+            }
+        };
+        traffic::run(options, output.clone(), stop).await
     }
 }
 

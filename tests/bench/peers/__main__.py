@@ -43,6 +43,8 @@ RESULT: Final = Path("build/bench-peers.json")
 PAGE: Final = Path("docs/BENCHMARKS.md")
 _WIDTH: Final = 160
 _ON_SEGMENTS: Final = (bulk(16), desktop())
+_WRAPPED: Final = ("haproxy-tls", "floor-tls")
+"""Whom B3 compares with: all have TLS on both legs."""
 _TUNNELS: Final = ("ssh-R", "rathole-tls")
 """Whom B14 compares with, end to end."""
 _SEGMENT_MOST: Final = 1_514
@@ -60,10 +62,11 @@ class Run:
         self.rows: list[Row] = []
         self.sheets: list[Sheet] = []
         self.disturbed = 0
-        pure = [name for name in self._peers if name != "haproxy-tls"]
+        pure = [name for name in self._peers if name not in _WRAPPED]
         turns = (
             len(BULK + MESSAGES) * (len(pure) + 1)
-            + 2  # wrapped
+            + len(_WRAPPED)
+            + 1
             + len(_TUNNELS)
             + 1
             + len(_ON_SEGMENTS) * (len(verdicts.PROXIES) + 1)
@@ -81,9 +84,12 @@ class Run:
             results = Results()
             with (
                 open_ours(ground, node, organisation, wrapped=True) as wrapped,
-                self._running(["haproxy-tls"], ground) as peers,
+                self._running(_WRAPPED, ground) as peers,
             ):
                 self._contest([bulk(16)], [*peers, wrapped], results)
+                self.sheets += verdicts.sheets(results, [bulk(16)], ", TLS on both legs")
+                self.rows += verdicts.wrapped(results)
+                results = Results()
             with (
                 self._running(self._plain, ground) as peers,
                 open_ours(ground, node, organisation) as ours,

@@ -181,6 +181,13 @@ PEERS: Final[tuple[Peer, ...]] = (
         has_tls=True,
     ),
     Peer(
+        "floor-tls",
+        "decrypt, copy, encrypt, and nothing else: of our own, no relay",
+        relay="$load traffic between --front $front --to $back "
+        "--tls $folder/../tls/ca.pem $folder/../tls/office.pem",
+        has_tls=True,
+    ),
+    Peer(
         "rathole",
         "rathole, agent leg in clear",
         [_RATHOLE],

@@ -73,14 +73,15 @@ def _build_module(need: GoModule) -> None:
     work.mkdir(parents=True, exist_ok=True)
     (work / "go.mod").write_text(f"module bench\n\nrequire {need.module} {need.version}\n")
     go = ("go", "-C", str(work))
-    replaced = [f"-replace={old}={new}" for old, new in need.replaced.items()]
-    if replaced:
-        _run(*go, "mod", "edit", *replaced, **_go(home))
+    if need.replaced:
         # A fork that the database does not know: the module's own file has its sum.
         _run(*go, "mod", "download", f"{need.module}@{need.version}", **_go(home))
         own = home / "pkg" / "mod" / f"{need.module}@{need.version}" / "go.sum"
         forks = tuple(new.partition("@")[0] for new in need.replaced.values())
         sums = [line for line in own.read_text().splitlines() if line.startswith(forks)]
+        _run(
+            *go, "mod", "edit", *(f"-replace={old}={new}" for old, new in need.replaced.items()), **_go(home)
+        )
         (work / "go.sum").write_text("\n".join(sums) + "\n")
     for program, folder in need.programs.items():
         package = "/".join(part for part in (need.module, folder) if part)

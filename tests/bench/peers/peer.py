@@ -49,8 +49,9 @@ class Peer:
 
     Commands and files are `string.Template`: `$front` is where homes dial it (HOST:PORT), `$back` where the
     office is, `$control` a port of its own; `$host` and `$port` are those of `$front`; `$folder` holds its
-    files, `$debian`, `$cargo`, `$go` what was installed. A command is its words. `agent`: the part at the
-    office, where it has one. `has_tls`: both ends speak TLS with it. `is_extra`: not in the ordinary run.
+    files, `$debian`, `$cargo`, `$go` what was installed, `$load` is our own driver. A command is its words.
+    `agent`: the part at the office, where it has one. `has_tls`: both ends speak TLS with it. `is_extra`: not
+    in the ordinary run.
     """
 
     name: str

@@ -11,6 +11,7 @@ from string import Template
 from types import TracebackType
 from typing import Final, Self
 
+from tests.bench.driver import PROGRAM
 from tests.bench.peers.generator import Generator
 from tests.bench.peers.ground import Ground
 from tests.bench.peers.install import CARGO, DEBIAN, GO, libraries
@@ -52,6 +53,7 @@ class RunningPeer:
             "debian": str(DEBIAN.resolve()),
             "cargo": str(CARGO.resolve()),
             "go": str(GO.resolve()),
+            "load": str(PROGRAM.resolve()),
         }
         self._processes: dict[str, subprocess.Popen[bytes]] = {}
         self._generator: Generator | None = None

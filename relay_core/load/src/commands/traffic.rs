@@ -9,6 +9,7 @@
 //! ```
 //! What is missing of the sessions is opened first; the first ones of all are used. Where a load fails, all are dropped.
 use std::io::{self, BufRead as _};
+use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
@@ -25,13 +26,14 @@ use crate::output::Output;
 use crate::sources::Sources;
 use crate::stop::Stop;
 use crate::tenant::Tenant;
+use crate::traffic::between;
 use crate::traffic::bulk::{Sinks, Sources as Senders, Streams};
 use crate::traffic::course::Course;
 use crate::traffic::desktop_frames::{Screens, Viewers};
 use crate::traffic::echo::{Askers, Echoes};
 use crate::traffic::end::scratch;
 use crate::traffic::processors::{Snapshot, Used, Watched};
-use crate::traffic::way::{Plain, Relay, Way, WayError};
+use crate::traffic::way::{Legs, Plain, Relay, Way, WayError};
 use crate::traffic::{Session, Sessions, picture};
 
 pub use crate::traffic::way::{TlsFiles, Wrapping};
@@ -45,9 +47,9 @@ pub enum Options {
     /// A port that leads to another port.
     Plain {
         /// Where homes dial.
-        to: std::net::SocketAddr,
+        to: SocketAddr,
         /// Where the office listens.
-        office: std::net::SocketAddr,
+        office: SocketAddr,
         /// Where homes dial from.
         sources: Sources,
         /// What the ends speak TLS with.
@@ -60,7 +62,7 @@ pub enum Options {
         /// How many agents, with a client each.
         pairs: usize,
         /// Where clients dial it, if not where agents do.
-        clients_to: Option<std::net::SocketAddr>,
+        clients_to: Option<SocketAddr>,
         /// Whether outer TLS stays.
         wrapping: Wrapping,
     },
@@ -157,6 +159,24 @@ pub async fn run(options: Options, output: Arc<Output>, mut stop: Stop) -> Resul
     tokio::select! {
         () = stop.heard(None) => Ok(()),
         obeyed = end => obeyed.map_err(io::Error::other)?,
+    }
+}
+
+/// Decrypts, copies and encrypts between `front` and `to`, until the run ends.
+pub async fn between(
+    front: SocketAddr,
+    to: SocketAddr,
+    tls: &TlsFiles,
+    mut stop: Stop,
+) -> Result<(), LoadError> {
+    let legs = Legs::new(to, Sources::default(), Some(tls))?;
+    let (ended, end) = oneshot::channel();
+    std::thread::Builder::new()
+        .name("between".to_owned())
+        .spawn(move || drop(ended.send(between::run(front, legs))))?;
+    tokio::select! {
+        () = stop.heard(None) => Ok(()),
+        broken = end => broken.map_err(io::Error::other)?,
     }
 }
 

@@ -156,7 +156,7 @@ impl Course {
                 look = now + LOOK;
             }
             let until = side.due().map_or(look, |due| due.min(look));
-            for number in reactor.wait(until)? {
+            for number in reactor.wait(Some(until))? {
                 side.ready(number, &mut ends[number])?;
             }
         }

@@ -3,6 +3,7 @@
 //! A way ([`way`]) makes sessions: through a relay that knows nothing of us, or through a node as agent and client. What passes is one of
 //! [`bulk`], [`echo`] and [`desktop_frames`], the same whatever the way is. Ends are sockets without a runtime: offices on one thread,
 //! homes on another ([`course`]), so that little stands between the schedule and the kernel.
+pub(crate) mod between;
 pub(crate) mod bulk;
 pub(crate) mod course;
 pub(crate) mod desktop_frames;

@@ -56,12 +56,12 @@ impl Reactor {
         Ok(())
     }
 
-    /// Waits until an end is ready, or until this moment. The numbers of the ends that are.
+    /// Waits until an end is ready, or until this moment, where there is one. The numbers of the ends that are.
     pub(crate) fn wait(
         &mut self,
-        until: Instant,
+        until: Option<Instant>,
     ) -> io::Result<impl Iterator<Item = usize> + use<'_>> {
-        if self.until != Some(until) {
+        if let Some(until) = until.filter(|until| self.until != Some(*until)) {
             self.set(until)?;
         }
         self.events.clear();

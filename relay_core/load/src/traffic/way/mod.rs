@@ -11,8 +11,8 @@ use telerelay_wire::Reason;
 use telerelay_wire::frame::FrameError;
 
 use crate::traffic::Session;
-pub(crate) use plain::Plain;
 pub use plain::TlsFiles;
+pub(crate) use plain::{Legs, Plain};
 pub(crate) use relay::Relay;
 pub use relay::Wrapping;
 

@@ -32,8 +32,13 @@ const NAME: &str = "localhost";
 
 /// Where homes dial, and where offices are dialled.
 pub(crate) struct Plain {
-    to: SocketAddr,
     listener: TcpListener,
+    legs: Legs,
+}
+
+/// How connections are dialled and taken, with TLS or without.
+pub(crate) struct Legs {
+    to: SocketAddr,
     sources: Sources,
     tls: Option<TlsEnds>,
 }
@@ -60,17 +65,18 @@ impl Plain {
         sources: Sources,
         tls: Option<&TlsFiles>,
     ) -> Result<Self, LoadError> {
-        let listener = listen(office)?;
         Ok(Self {
-            to,
-            listener,
-            sources,
-            tls: tls.map(TlsEnds::read).transpose()?,
+            listener: listen(office)?,
+            legs: Legs::new(to, sources, tls)?,
         })
     }
 
     pub(crate) fn kind(&self) -> &'static str {
-        if self.tls.is_some() { "tls" } else { "plain" }
+        if self.legs.tls.is_some() {
+            "tls"
+        } else {
+            "plain"
+        }
     }
 
     /// Each home says its number first, which comes back once the office has it: by it both ends are brought together, and
@@ -81,7 +87,9 @@ impl Plain {
         for wave in all.chunks(AT_ONCE) {
             let mut homes = Vec::with_capacity(wave.len());
             for number in wave {
-                homes.push(self.dial(*number)?);
+                let mut home = self.legs.dial(*number)?;
+                home.send(&number.to_be_bytes())?;
+                homes.push(home);
             }
             let mut offices = BTreeMap::new();
             while offices.len() < wave.len() {
@@ -103,26 +111,6 @@ impl Plain {
         Ok(sessions)
     }
 
-    fn dial(&self, number: u64) -> Result<End, WayError> {
-        let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, None)?;
-        tune(&SockRef::from(&socket))?;
-        let turn = usize::try_from(number).unwrap_or_default();
-        if let Some(source) = self.sources.of(turn) {
-            socket.bind(&SocketAddr::new(source, 0).into())?;
-        }
-        socket.connect_timeout(&self.to.into(), PATIENCE)?;
-        let socket = patient(socket.into())?;
-        let mut end = match &self.tls {
-            None => End::bare(socket),
-            Some(tls) => {
-                let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
-                shake_hands(socket, Tls::client(tls.home.clone(), name)?)?
-            }
-        };
-        end.send(&number.to_be_bytes())?;
-        Ok(end)
-    }
-
     fn accept(&self, wave: &[u64]) -> Result<(u64, End), WayError> {
         let patience = Timespec {
             tv_sec: PATIENCE.as_secs().cast_signed(),
@@ -133,14 +121,53 @@ impl Plain {
             return Err(WayError::Lost(wave[0]..wave[0] + wave.len() as u64));
         }
         let (socket, _) = self.listener.accept()?;
-        let socket = patient(socket)?;
-        let mut end = match &self.tls {
-            None => End::bare(socket),
-            Some(tls) => shake_hands(socket, Tls::server(tls.office.clone())?)?,
-        };
+        let mut end = self.legs.take(socket)?;
         let number = read_number(&mut end)?;
         end.send(&number.to_be_bytes())?;
         Ok((number, end))
+    }
+}
+
+impl Legs {
+    /// `to`: where they are dialled.
+    pub(crate) fn new(
+        to: SocketAddr,
+        sources: Sources,
+        tls: Option<&TlsFiles>,
+    ) -> Result<Self, LoadError> {
+        Ok(Self {
+            to,
+            sources,
+            tls: tls.map(TlsEnds::read).transpose()?,
+        })
+    }
+
+    /// Dials; the socket waits, but not for ever.
+    pub(crate) fn dial(&self, number: u64) -> Result<End, WayError> {
+        let socket = Socket::new(Domain::for_address(self.to), Type::STREAM, None)?;
+        tune(&SockRef::from(&socket))?;
+        let turn = usize::try_from(number).unwrap_or_default();
+        if let Some(source) = self.sources.of(turn) {
+            socket.bind(&SocketAddr::new(source, 0).into())?;
+        }
+        socket.connect_timeout(&self.to.into(), PATIENCE)?;
+        let socket = patient(socket.into())?;
+        match &self.tls {
+            None => Ok(End::bare(socket)),
+            Some(tls) => {
+                let name = ServerName::try_from(NAME).map_err(io::Error::other)?;
+                shake_hands(socket, Tls::client(tls.home.clone(), name)?)
+            }
+        }
+    }
+
+    /// Takes whoever came, as [`dial`](Self::dial).
+    pub(crate) fn take(&self, socket: TcpStream) -> Result<End, WayError> {
+        let socket = patient(socket)?;
+        match &self.tls {
+            None => Ok(End::bare(socket)),
+            Some(tls) => shake_hands(socket, Tls::server(tls.office.clone())?),
+        }
     }
 }
 
