@@ -159,7 +159,7 @@ class FakeNode:
         kinds = {f"live_paths.{kind}": self.counted.get(kind, 0) for kind in ("wrapped", "mixed", "direct")}
         moved = self.counted.get("moved", 0)
         spliced = self.counted.get("spliced", 0)
-        return {**kinds, "bytes_to_client": moved, "bytes_to_agent": 0, "bytes_spliced": spliced}
+        return {**kinds, "bytes_to_client": moved, "bytes_to_agent": 0, "engine.bytes_spliced": spliced}
 
 
 def _checked(node: FakeNode, done: Mapping[str, Any]) -> None:

@@ -70,7 +70,7 @@ class Ours:
 
 def _moved(counted: Mapping[str, int]) -> tuple[int, int]:
     """Bytes that were spliced, and all bytes."""
-    return counted.get("bytes_spliced", 0), counted["bytes_to_client"] + counted["bytes_to_agent"]
+    return counted["engine.bytes_spliced"], counted["bytes_to_client"] + counted["bytes_to_agent"]
 
 
 @contextmanager
