@@ -54,6 +54,8 @@ class FakeNode:
     """Whether every computer ID belongs to another key already."""
     failures: list[Literal["cut", "refuse"]] = field(default_factory=list)
     """What the next connections meet, instead of an answer."""
+    return_s: str | None = None
+    """When it wants to be asked again, as it says with every answer."""
     changed: threading.Condition = field(default_factory=threading.Condition)
     served: list[str] = field(default_factory=list)
     """Method and path of every request that was answered."""
@@ -144,6 +146,8 @@ class _Server(BaseHTTPRequestHandler):
         self.node.served.append(f"{method} {url.path}")
         self.send_response(status)
         self.send_header("Content-Length", str(len(content)))
+        if self.node.return_s is not None:
+            self.send_header("Retry-After", self.node.return_s)
         self.end_headers()
         self.wfile.write(content)
 

@@ -417,6 +417,27 @@ def test_a_stop_is_heard_while_a_node_holds_the_request(office: Office) -> None:
     gate.set()
 
 
+def test_a_node_with_few_places_is_asked_again_when_it_said(office: Office) -> None:
+    office.node.return_s = "1"
+    with office.api() as api:
+        api.enrolments(wait=True)
+        begun = time.monotonic()
+        # What does not wait holds no place.
+        api.enrolments(wait=False)
+        assert time.monotonic() - begun < 1
+        api.enrolments(wait=True)
+        assert time.monotonic() - begun >= 1
+
+
+def test_a_stop_is_heard_while_a_node_is_left_in_peace(office: Office) -> None:
+    # However long it wants that to be.
+    office.node.return_s = "999999999"
+    with keeping(office):
+        becomes(office, lambda: "GET /v1/org/enrolments" in office.node.served)
+        begun = time.monotonic()
+    assert time.monotonic() - begun < 5
+
+
 def test_the_stamp_of_a_lost_folder_still_wins(office: Office) -> None:
     office.publish()
     before = office.stamp()

@@ -60,6 +60,23 @@ async def test_too_many_do_not_wait() -> None:
     await asyncio.gather(*tasks)
 
 
+async def test_who_has_waited_longest_is_hurried_first() -> None:
+    waiting, seen = Waiting(), [0]
+    first, second, third = [await _start(waiting, seen) for _ in range(3)]
+    waiting.hurry()
+    assert await first == 0
+    assert not second.done()
+    seen.append(7)
+    waiting.hurry()
+    assert await second == 7
+    assert not third.done()
+    waiting.stop()
+    await third
+    # Nobody is left whom it could be.
+    waiting.hurry()
+    assert waiting.statistics() == {"api_hurried": 2}
+
+
 async def test_the_end_of_the_node_ends_every_wait() -> None:
     waiting = Waiting()
     task = await _start(waiting, [0])

@@ -183,7 +183,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         stack.push_async_callback(bridge.close)
         renewing = Renewing(cluster, settings.name, node, notary)
         lag, ageing, refusals = LoopLag(), Ageing(store), Refusals()
-        counting = (node, bridge, registry, spool, store, ageing, lag, process, renewing, refusals)
+        counting = (node, bridge, registry, spool, store, ageing, lag, process, renewing)
         monitored = stack.enter_context(monitoring.bind(settings.metrics_listen))
         standing = Standing(
             address,
@@ -192,13 +192,14 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             cluster.line(address).format(),
             monitoring.url(monitored),
             [
-                *(part.statistics for part in counting),
+                *(part.statistics for part in (*counting, refusals, administration.waiting)),
                 lambda: {"monitors_evicted": monitors.evicted},
             ],
             [part.distributions for part in (node, bridge, spool, lag)],
         )
         endpoints, operators = (
-            Connections(create_app(administration, standing, refusals, auditor)) for auditor in (None, audit)
+            Connections(create_app(administration, standing, refusals, auditor), administration.waiting.hurry)
+            for auditor in (None, audit)
         )
         stack.push_async_callback(endpoints.close, CLOSE_S)
         stack.push_async_callback(operators.close, CLOSE_S)

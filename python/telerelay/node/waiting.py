@@ -17,12 +17,27 @@ class Waiting:
 
     def __init__(self) -> None:
         self._waiters: dict[Hashable, set[asyncio.Event]] = {}
+        self._patient: dict[asyncio.Event, None] = {}
+        """Those who may wait on, whoever has waited longest first."""
         self._stopped = False
+        self._hurried = 0
 
     def tell(self, subject: Hashable) -> None:
         """Something changed: everyone who waits for it looks again."""
         for event in self._waiters.get(subject, ()):
             event.set()
+
+    def hurry(self) -> None:
+        """Whoever has waited longest waits no more: somebody else needs the place."""
+        longest = next(iter(self._patient), None)
+        if longest is not None:
+            del self._patient[longest]
+            longest.set()
+            self._hurried += 1
+
+    def statistics(self) -> dict[str, int]:
+        """Waits that were ended before their time."""
+        return {"api_hurried": self._hurried}
 
     def stop(self) -> None:
         """The node ends: nobody waits any more."""
@@ -40,7 +55,7 @@ class Waiting:
     ) -> _T:
         """What `look` sees as soon as `found` holds for it, or when `timeout_s` (at most 25 s) is over.
 
-        Where WAITERS wait already, it is what `look` sees now.
+        Where WAITERS wait already, it is what `look` sees now; where it is hurried, what it sees then.
         """
         event = asyncio.Event()
         waiters = self._waiters.setdefault(subject, set())
@@ -48,13 +63,14 @@ class Waiting:
         wait_s = min(timeout_s, WAIT_MAXIMUM_S) if len(waiters) < WAITERS else 0
         deadline = loop.time() + wait_s
         waiters.add(event)
+        self._patient[event] = None
         try:
             while True:
                 # Before looking: what changes while we look sets it again.
                 event.clear()
                 seen = await look()
                 left = deadline - loop.time()
-                if found(seen) or left <= 0 or self._stopped:
+                if found(seen) or left <= 0 or self._stopped or event not in self._patient:
                     return seen
                 try:
                     async with asyncio.timeout(left):
@@ -62,6 +78,7 @@ class Waiting:
                 except TimeoutError:
                     return seen
         finally:
+            self._patient.pop(event, None)
             waiters.discard(event)
             if not waiters:
                 self._waiters.pop(subject, None)

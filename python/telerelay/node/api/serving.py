@@ -4,10 +4,11 @@ import asyncio
 import os
 import socket
 from collections import deque
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Final
 
-from starlette.types import ASGIApp
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from uvicorn.config import Config
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from uvicorn.server import ServerState
@@ -17,15 +18,21 @@ from telerelay_endpoint.limits import LIMITS
 
 METRICS_CONNECTIONS: Final = LIMITS["metrics_connections"]
 KEEP_ALIVE_S: Final = LIMITS["api_keep_alive_s"]
+CROWD: Final = LIMITS["api_connections"] - LIMITS["api_spare"]
+_GOODBYE: Final = ((b"connection", b"close"), (b"retry-after", str(LIMITS["api_return_s"]).encode()))
 _PRIVATE_UMASK: Final = 0o177
 
 
 class Connections:
     """The open connections of one application."""
 
-    def __init__(self, app: ASGIApp) -> None:
+    def __init__(self, app: ASGIApp, hurry: Callable[[], None] = lambda: None) -> None:
+        """`hurry` is called for each connection that is accepted while they are a crowd: it makes room."""
+        self._app = app
+        self._hurry = hurry
         self._config = Config(
-            app=app,
+            app=self._answer,
+            interface="asgi3",
             http=HttpToolsProtocol,
             ws="none",
             lifespan="off",
@@ -50,6 +57,8 @@ class Connections:
         task = asyncio.create_task(self._serve(connection, {"identity": identity, "address": address}))
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        if self._is_crowd:
+            self._hurry()
 
     async def listen(self, path: Path) -> asyncio.Server:
         """Serve the operator on a Unix socket of mode 0600. Raises OSError."""
@@ -87,6 +96,21 @@ class Connections:
         except TimeoutError:
             for task in list(self._state.tasks):
                 task.cancel()
+
+    @property
+    def _is_crowd(self) -> bool:
+        """Whether so few places are left that whoever has its answer shall leave."""
+        return len(self._state.connections) > CROWD
+
+    async def _answer(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """The application's answer; in a crowd it ends its connection and says when to come back."""
+
+        async def answer(message: Message) -> None:
+            if message["type"] == "http.response.start" and self._is_crowd:
+                message["headers"] = [*message["headers"], *_GOODBYE]
+            await send(message)
+
+        await self._app(scope, receive, answer)
 
     async def _serve(self, connection: socket.socket, state: dict[str, Any]) -> None:
         loop = asyncio.get_running_loop()

@@ -4,10 +4,12 @@ One place for pins, keys and proxies is the dial stack's; Python opens no TLS.
 """
 
 import contextlib
+import re
 import select
 import socket
 import ssl
 import threading
+import time
 import weakref
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -28,6 +30,7 @@ from telerelay_endpoint.json_fields import Fields, each
 from telerelay_endpoint.limits import LIMITS
 
 LONG_POLL_S: Final = LIMITS["api_wait_s"]
+_RETURN_S: Final = LIMITS["api_return_s"]
 _ANSWER_S: Final = LIMITS["api_request_s"]
 _ANSWER_MAXIMUM: Final = LIMITS["api_answer_bytes"]
 _TRIES: Final = LIMITS["api_tries"]
@@ -62,6 +65,7 @@ class NodeApi:
     def __init__(self, opener: Opener) -> None:
         # Neither proxies nor certificates from the environment: the dial stack has its own.
         self._backend = _DialBackend(opener)
+        self._returns = 0.0
         self._client = httpx.Client(
             transport=_DialTransport(self._backend),
             base_url="http://node",
@@ -89,11 +93,19 @@ class NodeApi:
         headers: Mapping[str, str] | None = None,
         long: bool = False,
     ) -> httpx.Response:
-        """GET; the node may hold a `long` one for LONG_POLL_S."""
+        """GET; the node may hold a `long` one for LONG_POLL_S.
+
+        A node with few places left answers a long one before its time and says when to come back: so long the
+        next one waits here.
+        """
         timeout = _ANSWER_S + (LONG_POLL_S if long else 0)
-        return self._send(
-            self._client.build_request("GET", path, params=query, headers=headers, timeout=timeout)
-        )
+        request = self._client.build_request("GET", path, params=query, headers=headers, timeout=timeout)
+        if not long:
+            return self._send(request)
+        self._backend.pause(self._returns - time.monotonic())
+        response = self._send(request)
+        self._returns = time.monotonic() + _return_s(response)
+        return response
 
     def post(self, path: str, body: Mapping[str, Any]) -> httpx.Response:
         """POST of a JSON object."""
@@ -143,6 +155,12 @@ def read_json(response: httpx.Response) -> Any:
         return foreign_json.read(response.content)
     except ValueError as error:
         raise TelerelayError("UNREACHABLE", "the node's answer is no JSON") from error
+
+
+def _return_s(response: httpx.Response) -> int:
+    """Seconds after which the node wants to be asked again; none decides on more than the protocol does."""
+    said = response.headers.get("retry-after", "0")
+    return min(int(said), _RETURN_S) if re.fullmatch("[0-9]{1,9}", said) else _RETURN_S
 
 
 def _refusal(response: httpx.Response) -> TelerelayError:
@@ -205,16 +223,20 @@ class _DialBackend(httpcore.NetworkBackend):
     def __init__(self, opener: Opener) -> None:
         self._opener = opener
         self._lock = threading.Lock()
-        self._abandoned = False
+        self._abandoned = threading.Event()
         self._open: weakref.WeakSet[socket.socket] = weakref.WeakSet()
 
     def abandon(self) -> None:
         """Closing a descriptor would not wake a thread that reads from it; shutting the stream down does."""
         with self._lock:
-            self._abandoned = True
+            self._abandoned.set()
             for connected in self._open:
                 with contextlib.suppress(OSError):  # closed by its own thread a moment ago
                     connected.shutdown(socket.SHUT_RDWR)
+
+    def pause(self, seconds: float) -> None:
+        """Wait, until it is abandoned at most."""
+        self._abandoned.wait(seconds)
 
     @override
     def connect_tcp(
@@ -232,7 +254,7 @@ class _DialBackend(httpcore.NetworkBackend):
             raise TelerelayError.from_core(error) from error
         connected = socket.socket(fileno=descriptor)
         with self._lock:
-            if self._abandoned:
+            if self._abandoned.is_set():
                 connected.close()
                 raise TelerelayError("INTERRUPTED")
             self._open.add(connected)
