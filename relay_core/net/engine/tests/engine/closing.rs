@@ -129,13 +129,18 @@ fn what_a_leg_said_before_it_was_reset_still_arrives() {
 fn a_reset_is_found_where_nobody_reads_or_sends() {
     let engine = engine(1);
     for who in [Endpoint::Agent, Endpoint::Client] {
-        // Each direction holds something that its target does not take: no call is made on either leg.
+        // The other leg takes nothing, so this one is not read; and nothing is there to be sent to it.
         let path = carry_changed(&engine.worker(0), |agent, client| {
-            agent.outgoing = vec![1; 16 << 20];
-            client.outgoing = vec![2; 16 << 20];
+            let other = if who == Endpoint::Agent {
+                client
+            } else {
+                agent
+            };
+            other.outgoing = vec![1; 16 << 20];
         });
         until(&engine, "adopted", |counts| counts.paths == 1);
         let (left, outcome) = part(path, who);
+        until(&engine, "found", |counts| counts.lingering == 1);
         let _all = rest(&left);
         shut(&left);
         assert_eq!(
