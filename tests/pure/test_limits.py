@@ -93,7 +93,7 @@ def python_sources() -> Iterator[Path]:
 def rust_sources() -> Iterator[Path]:
     for folder in RUST:
         for path in folder.rglob("*.rs"):
-            if path != TABLE and not {"tests", "tests.rs", "fixture.rs"} & set(
+            if path != TABLE and not {"tests", "tests.rs", "benches", "fixture.rs"} & set(
                 path.relative_to(folder).parts
             ):
                 yield path
