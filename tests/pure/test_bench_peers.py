@@ -111,6 +111,15 @@ def _clock() -> Clock:
     return Clock(1, lambda _what: None)
 
 
+def test_what_is_left_is_told_at_the_pace_of_turns_and_not_of_the_start() -> None:
+    told: list[str] = []
+    moments = iter([100.0, 100.0, 102.0, 104.0])
+    clock = Clock(5, told.append, lambda: next(moments))
+    clock.turn("a")
+    clock.turn("b")
+    assert told == ["1/5, 0 s left: a", "2/5, 6 s left: b"]
+
+
 def test_everybody_has_a_turn_in_every_round_and_the_order_rotates() -> None:
     turns: list[str] = []
     fakes = [Fake(name, [_quiet(1)] * 3, turns) for name in "abc"]

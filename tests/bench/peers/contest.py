@@ -65,12 +65,15 @@ class Clock:
         self._done = 0
         self._say = say
         self._now = now
-        self._began = now()
+        self._first = 0.0
 
     def turn(self, what: str) -> None:
         """One more is over."""
         self._done += 1
-        left = (self._now() - self._began) / self._done * max(self._turns - self._done, 0)
+        if self._done == 1:
+            # Before it everybody was started, which happens once.
+            self._first = self._now()
+        left = (self._now() - self._first) / max(self._done - 1, 1) * max(self._turns - self._done, 0)
         self._say(f"{self._done}/{self._turns}, {left:.0f} s left: {what}")
 
 
