@@ -76,7 +76,7 @@ counters! {
     pipes_small,
     /// Times that bulk was copied because there was no pipe.
     pipes_missed,
-    /// Times that a worker woke up.
+    /// Times that a worker asked for events: once a turn.
     wake_ups,
     /// Times that a path was cut off for the sake of others.
     turns_cut,
