@@ -11,6 +11,7 @@ from telerelay_agent.settings import PROGRAM, Settings
 from telerelay_endpoint import console, places
 from telerelay_endpoint.console import Console, JsonOption, LangOption
 from telerelay_endpoint.log_lines import Level
+from telerelay_endpoint.settings import PathChoice
 from telerelay_endpoint.settings_commands import config_commands, use_settings
 
 _DEFAULTS = Settings()
@@ -103,6 +104,7 @@ def run(
         str,
         typer.Option(metavar="HOST:PORT", help=_DESCRIPTIONS["desktop"]),
     ] = _DEFAULTS.desktop,
+    path: Annotated[PathChoice, typer.Option(help=_DESCRIPTIONS["path"])] = _DEFAULTS.path,
     data: DataOption = None,
     log_level: Annotated[Level, typer.Option(help=_DESCRIPTIONS["log_level"])] = _DEFAULTS.log_level,
     json: Annotated[bool, typer.Option("--json", help="Log in JSON at a terminal too.")] = False,
@@ -125,7 +127,7 @@ def run(
     served = parse_desktop(desktop)
     _tell_limits(Console(lang=lang))
     log_to_stderr(json=json or None, level=log_level)
-    run_agent(data or places.data_folder(PROGRAM.name), served, structlog.get_logger("agent"))
+    run_agent(data or places.data_folder(PROGRAM.name), served, path, structlog.get_logger("agent"))
 
 
 @app.command()

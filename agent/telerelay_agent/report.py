@@ -10,6 +10,7 @@ from telerelay_agent.verdict import why_stale
 from telerelay_endpoint.console import Console, columns, local_time, rfc3339
 from telerelay_endpoint.credentials import Credentials, load_credentials
 from telerelay_endpoint.documents import STAMP_ALARM_S, Clock, Kind
+from telerelay_endpoint.path_kinds import path_word
 
 
 def show_status(console: Console, folder: Path) -> None:
@@ -55,7 +56,7 @@ def _identity(credentials: Credentials, own: OwnDocuments) -> dict[str, Any]:
 
 def _running(running: state.State | None) -> dict[str, Any]:
     if running is None:
-        return {"pid": None, "node": None, "since": None, "sessions": []}
+        return {"pid": None, "node": None, "since": None, "sessions": [], "path_kinds": {}}
     since = running.since or running.started
     return {
         "pid": running.pid,
@@ -64,6 +65,7 @@ def _running(running: state.State | None) -> dict[str, Any]:
         "since": rfc3339(since),
         "last_code": running.last_code,
         "sessions": list(running.sessions),
+        "path_kinds": dict(running.sessions),
     }
 
 
@@ -103,7 +105,8 @@ def _text(
         ),
     ]
     if running is not None:
-        rows.append((say("sessions", "接続中"), ", ".join(running.sessions) or "0"))
+        told = [f"{one} ({path_word(kind, console.language)})" for one, kind in running.sessions.items()]
+        rows.append((say("sessions", "接続中"), ", ".join(told) or "0"))
     return columns(rows[0], rows[1:])
 
 

@@ -19,11 +19,12 @@ from telerelay_endpoint.credentials import Credentials, load_credentials
 from telerelay_endpoint.documents import Clock, Kind
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.handle import told
+from telerelay_endpoint.settings import PathChoice
 
 PROGRAM = f"telerelay-agent/{__version__}"
 
 
-def run_agent(folder: Path, desktop: str, log: Log) -> None:
+def run_agent(folder: Path, desktop: str, path: PathChoice, log: Log) -> None:
     """Serve `desktop` with the credentials of `folder` until SIGTERM or Ctrl-C.
 
     Raises TelerelayError: CERTIFICATE, KEY_FILE, DOCUMENT, ADDRESS_IN_USE, INTERRUPTED, or the code with
@@ -33,10 +34,12 @@ def run_agent(folder: Path, desktop: str, log: Log) -> None:
     with only_one(folder):
         clock = Clock()
         own = OwnDocuments(credentials, clock)
-        asyncio.run(_serve(credentials, own, clock, desktop, log))
+        asyncio.run(_serve(credentials, own, clock, desktop, path, log))
 
 
-async def _serve(credentials: Credentials, own: OwnDocuments, clock: Clock, desktop: str, log: Log) -> None:
+async def _serve(
+    credentials: Credentials, own: OwnDocuments, clock: Clock, desktop: str, path: PathChoice, log: Log
+) -> None:
     agent = core.Agent(
         dial=credentials.dial(own.node_addresses()),
         root=encode_certificate(credentials.root),
@@ -44,6 +47,7 @@ async def _serve(credentials: Credentials, own: OwnDocuments, clock: Clock, desk
         desktop=desktop,
         service="rfb",
         program=PROGRAM,
+        path=path,
     )
     state = StateFile(credentials.folder, State(os.getpid(), desktop, int(time.time())))
     log.info("started", version=__version__)
@@ -101,10 +105,11 @@ def _tell(service: Service, event: core.AgentEvent) -> None:
         case core.News():
             service.news(Kind(event.kind), event.version, event.document)
         case core.SessionOpened():
-            service.opened(event.attempt)
+            service.opened(event.attempt, event.path_kind)
         case core.SessionEnded():
             service.ended(
                 event.attempt,
+                event.path_kind,
                 event.code,
                 event.stage,
                 event.duration_ms,

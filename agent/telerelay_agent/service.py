@@ -118,23 +118,34 @@ class Service:
         """A document could not be had, or was refused: what is held stays in force."""
         self._log.warning("document_refused", kind=kind, code=error.code, detail=error.detail)
 
-    def opened(self, attempt: str) -> None:
-        """A session is open."""
-        self._log.info("session_opened", attempt=attempt)
-        self._state.update(sessions=(*self._state.state.sessions, attempt))
+    def opened(self, attempt: str, path_kind: str) -> None:
+        """A session is open; `path_kind`: how this end's leg travels, "wrapped" or "direct"."""
+        self._log.info("session_opened", attempt=attempt, path_kind=path_kind)
+        self._state.update(sessions={**self._state.state.sessions, attempt: path_kind})
 
-    def ended(self, attempt: str, code: str, stage: str, duration_ms: int, sent: int, received: int) -> None:
+    def ended(
+        self,
+        attempt: str,
+        path_kind: str,
+        code: str,
+        stage: str,
+        duration_ms: int,
+        sent: int,
+        received: int,
+    ) -> None:
         """A session, or an attempt that did not become one, has ended."""
         self._log.info(
             "session_ended",
             attempt=attempt,
+            path_kind=path_kind,
             code=code,
             stage=stage,
             duration_ms=duration_ms,
             bytes_sent=sent,
             bytes_received=received,
         )
-        self._state.update(sessions=tuple(open_ for open_ in self._state.state.sessions if open_ != attempt))
+        still_open = {one: kind for one, kind in self._state.state.sessions.items() if one != attempt}
+        self._state.update(sessions=still_open)
 
     def _tell_standing(self) -> None:
         """Say once when the documents begin or cease to let anybody in."""

@@ -3,9 +3,9 @@
 import fcntl
 import json
 import os
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -16,7 +16,7 @@ from telerelay_endpoint.errors import TelerelayError
 
 LOCK_FILE = "run.lock"
 STATE_FILE = "state.json"
-_SCHEMA = "telerelay.agent-state/1"
+_SCHEMA = "telerelay.agent-state/2"
 _LOOK_S = 0.5
 
 
@@ -30,8 +30,8 @@ class State:
     node: str | None = None
     since: int | None = None
     last_code: str | None = None
-    sessions: tuple[str, ...] = ()
-    """Attempt IDs of the open sessions."""
+    sessions: Mapping[str, str] = field(default_factory=dict)
+    """The open sessions: how each travels ("wrapped", "direct"), by its attempt ID."""
 
 
 class StateFile:
@@ -97,4 +97,4 @@ def _read(path: Path) -> State | None:
         return None  # it holds the lock and is about to write
     if record.pop("schema") != _SCHEMA:
         raise TelerelayError("USAGE", f"{path} is of another version of the agent that runs")
-    return State(**{**record, "sessions": tuple(record["sessions"])})
+    return State(**record)

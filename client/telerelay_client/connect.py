@@ -18,6 +18,7 @@ from telerelay_endpoint.credentials import Credentials
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.handle import told
 from telerelay_endpoint.limits import LIMITS
+from telerelay_endpoint.settings import PathChoice
 
 PROGRAM: Final = f"telerelay-client/{__version__}"
 _VIEWER_STOP_S: Final = LIMITS["viewer_stop_s"]
@@ -35,7 +36,12 @@ class _Failure:
 
 
 async def connect(
-    credentials: Credentials, computer: str, door: str, viewer: Viewer | None, telling: Telling
+    credentials: Credentials,
+    computer: str,
+    door: str,
+    path: PathChoice,
+    viewer: Viewer | None,
+    telling: Telling,
 ) -> None:
     """Open `computer` and stay until no session is left, or SIGTERM.
 
@@ -49,6 +55,7 @@ async def connect(
         service="rfb",
         door=door,
         program=PROGRAM,
+        path=path,
     )
     run = _Run(client, viewer, telling)
     run.stop_on_signals()
@@ -88,6 +95,7 @@ class _Run:
     async def tell(
         self,
         event: core.StageReached
+        | core.AskedAgain
         | core.SessionOpened
         | core.SessionEnded
         | core.DoorOpen
@@ -98,9 +106,11 @@ class _Run:
         match event:
             case core.StageReached():
                 self._telling.reached(event.attempt, event.stage, event.elapsed_ms, event.detail)
+            case core.AskedAgain():
+                self._telling.asked_again(event.attempt)
             case core.SessionOpened():
-                self._log.info("session opened", attempt=event.attempt)
-                self._telling.opened(event.attempt, event.session, event.rules)
+                self._log.info("session opened", attempt=event.attempt, path_kind=event.path_kind)
+                self._telling.opened(event.attempt, event.session, event.rules, event.path_kind)
             case core.SessionEnded():
                 self._ended(event)
             case core.DoorOpen():
@@ -140,6 +150,7 @@ class _Run:
         self._log.info(
             "session ended",
             attempt=event.attempt,
+            path_kind=event.path_kind,
             code=event.code,
             stage=event.stage,
             duration_ms=event.duration_ms,
@@ -148,6 +159,7 @@ class _Run:
             event.attempt,
             event.code,
             event.stage,
+            path_kind=event.path_kind,
             duration_ms=event.duration_ms,
             bytes_sent=event.bytes_sent,
             bytes_received=event.bytes_received,

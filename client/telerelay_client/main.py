@@ -11,6 +11,7 @@ from telerelay_client.settings import PROGRAM, Settings
 from telerelay_endpoint import console, places
 from telerelay_endpoint.console import Console, JsonOption, LangOption
 from telerelay_endpoint.log_lines import Level
+from telerelay_endpoint.settings import PathChoice
 from telerelay_endpoint.settings_commands import config_commands, use_settings
 
 _DEFAULTS = Settings()
@@ -113,6 +114,7 @@ def connect(
         typer.Option(metavar="HOST:PORT", help=_DESCRIPTIONS["listen"]),
     ] = None,
     socket: Annotated[Path | None, typer.Option(metavar="PATH", help=_DESCRIPTIONS["socket"])] = None,
+    path: Annotated[PathChoice, typer.Option(help=_DESCRIPTIONS["path"])] = _DEFAULTS.path,
     no_viewer: Annotated[
         bool, typer.Option("--no-viewer", help="Start none; whoever runs one finds the door's address here.")
     ] = False,
@@ -152,7 +154,7 @@ def connect(
     viewer = None if no_viewer else find_viewer(over_unix=socket is not None)
     with choose_door(listen, socket, viewer) as door:
         chosen = named or choose_computer(to, credentials)
-        asyncio.run(open_sessions(credentials, chosen, door, viewer, Telling(to)))
+        asyncio.run(open_sessions(credentials, chosen, door, path, viewer, Telling(to)))
 
 
 @app.command()

@@ -1,9 +1,11 @@
 """How far an attempt got, as a person reads it: five steps on one line, each when it is reached.
 
-✓ relay 18 ms  ✓ this device  ✓ PC found  ✓ end-to-end secured  ✓ screen open 0.31 s · attempt 7KQ2-M9XB
+✓ relay 18 ms  ✓ this device  ✓ PC found  ✓ end-to-end secured  ✓ screen open 0.31 s · direct · attempt …
 """
 
 from typing import Final, Literal, NamedTuple
+
+from telerelay_endpoint.path_kinds import path_word
 
 Language = Literal["en", "ja"]
 
@@ -53,9 +55,9 @@ class Progress:
         """Whether the last step was shown."""
         return self._shown == len(STEPS)
 
-    def opened(self, attempt: str) -> str:
+    def opened(self, attempt: str, path_kind: str) -> str:
         """The line's end."""
-        return f" · {_ATTEMPT[self._language]} {attempt}\n"
+        return f" · {path_word(path_kind, self._language)} · {_ATTEMPT[self._language]} {attempt}\n"
 
     def failed(self) -> str:
         """The step that the attempt did not get behind, and the line's end."""

@@ -31,6 +31,7 @@ class Telling:
         self._live = progress.isatty()
         self._kept = ""
         self._first: str | None = None
+        self._path_kind = ""
         self._line: Progress | None = Progress(console.language)
 
     def reached(self, attempt: str, stage: str, elapsed_ms: int, detail: str) -> None:
@@ -40,11 +41,19 @@ class Telling:
         if self._line is not None and attempt == self._first:
             self._show(self._line.reached(stage, elapsed_ms))
             if self._line.is_complete:
-                self._show(self._line.opened(attempt), ends=True)
+                self._show(self._line.opened(attempt, self._path_kind), ends=True)
 
-    def opened(self, attempt: str, session: bytes, rules: list[str]) -> None:
-        """A session is open."""
-        self._object("opened", attempt=attempt, session=session.hex(), rules=rules)
+    def asked_again(self, attempt: str) -> None:
+        """A path was lost; the request goes on as this attempt. What the line shows already stays true."""
+        self._object("asked_again", attempt=attempt)
+        if self._line is not None:
+            self._first = attempt
+
+    def opened(self, attempt: str, session: bytes, rules: list[str], path_kind: str) -> None:
+        """A session is open; `path_kind`: how this end's leg travels, "wrapped" or "direct"."""
+        self._object("opened", attempt=attempt, session=session.hex(), rules=rules, path_kind=path_kind)
+        if attempt == self._first:
+            self._path_kind = path_kind
 
     def ended(self, attempt: str, code: str, stage: str, **numbers: Any) -> None:
         """A session, or an attempt that did not become one, has ended."""

@@ -24,12 +24,12 @@ from tests.kit.world import World
 SIZE = (640, 480)
 LINE = re.compile(
     r"✓ relay \d+ ms  ✓ this device  ✓ PC found  ✓ end-to-end secured  "
-    r"✓ screen open \d\.\d\d s · attempt [0-9A-Z]{4}-[0-9A-Z]{4}$",
+    r"✓ screen open \d\.\d\d s · (direct|wrapped) · attempt [0-9A-Z]{4}-[0-9A-Z]{4}$",
     re.MULTILINE,
 )
 LINE_JA = re.compile(
     r"✓ 中継 \d+ ms  ✓ この端末  ✓ PC 発見  ✓ 端末間暗号化  "
-    r"✓ 画面接続 \d\.\d\d s · 接続番号 [0-9A-Z]{4}-[0-9A-Z]{4}$",
+    r"✓ 画面接続 \d\.\d\d s · (直接|TLS 内) · 接続番号 [0-9A-Z]{4}-[0-9A-Z]{4}$",
     re.MULTILINE,
 )
 # Opens the socket that it is given last, as a viewer does, and keeps what it sees.

@@ -130,10 +130,10 @@ def test_whoever_comes_online_without_current_documents_asks_for_them(stage: Sta
 
 
 def test_status_sees_sessions_come_and_go(stage: Stage) -> None:
-    stage.service.opened(ATTEMPT)
-    stage.service.opened("AAAA-AAAA")
-    assert list(stage.state.state.sessions) == [ATTEMPT, "AAAA-AAAA"]
-    stage.service.ended(ATTEMPT, "VIEWER_GONE", "session", 5, 1, 2)
+    stage.service.opened(ATTEMPT, "direct")
+    stage.service.opened("AAAA-AAAA", "wrapped")
+    assert stage.state.state.sessions == {ATTEMPT: "direct", "AAAA-AAAA": "wrapped"}
+    stage.service.ended(ATTEMPT, "direct", "VIEWER_GONE", "session", 5, 1, 2)
     assert list(stage.state.state.sessions) == ["AAAA-AAAA"]
     stage.service.offline("UNREACHABLE", 1000)
     assert stage.state.state.node is None
@@ -145,8 +145,8 @@ def test_no_line_names_a_device_an_address_or_a_computer(stage: Stage) -> None:
     stage.service.online("node-1", nodes_version=0, banner="maintenance tonight")
     stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
     stage.service.asked(PATH, ATTEMPT, Request(b"x" * 32, "rfb"))
-    stage.service.opened(ATTEMPT)
-    stage.service.ended(ATTEMPT, "DONE", "session", 5, 1, 2)
+    stage.service.opened(ATTEMPT, "direct")
+    stage.service.ended(ATTEMPT, "direct", "DONE", "session", 5, 1, 2)
     said = repr([call.args for call in stage.said.calls])
     assert stage.tenant.client.hex() not in said
     assert repr(stage.tenant.client) not in said

@@ -18,7 +18,7 @@ def test_a_running_agent_is_seen_and_one_that_left_is_not(tmp_path: Path) -> Non
         assert running(tmp_path) is None
         file = StateFile(tmp_path, STARTED)
         assert running(tmp_path) == STARTED
-        file.update(node="node-1", since=1_800_000_100, sessions=("7KQ2-M9XB",))
+        file.update(node="node-1", since=1_800_000_100, sessions={"7KQ2-M9XB": "direct"})
         assert running(tmp_path) == file.state
     # As after a crash: the file is still there.
     assert (tmp_path / STATE_FILE).exists()

@@ -19,7 +19,7 @@ from telerelay_endpoint.errors import TelerelayError
 ATTEMPT: Final = "7KQ2-M9XB"
 LINE: Final = (
     "✓ relay 18 ms  ✓ this device  ✓ PC found  ✓ end-to-end secured  "
-    "✓ screen open 0.31 s · attempt 7KQ2-M9XB\n"
+    "✓ screen open 0.31 s · direct · attempt 7KQ2-M9XB\n"
 )
 BY_UNIX: Final = KNOWN[0]
 BY_TCP: Final = KNOWN[1]
@@ -41,7 +41,7 @@ def test_the_line_grows_step_by_step_and_ends_with_the_attempt() -> None:
     shown += [progress.reached(stage, 300) for stage in ("hello", "accept", "inner", "auth", "open")]
     assert shown[-2:] == ["", ""]
     assert not progress.is_complete
-    shown += [progress.reached("session", 314), progress.opened(ATTEMPT)]
+    shown += [progress.reached("session", 314), progress.opened(ATTEMPT, "direct")]
     assert "".join(shown) == LINE
 
 
@@ -77,9 +77,10 @@ def test_every_step_has_its_words_in_both_languages_and_stands_in_order() -> Non
 
 
 def attempt_opens(telling: Telling) -> None:
-    for stage, elapsed in {"dial": 18, "hello": 20, "accept": 40, "inner": 60, "session": 314}.items():
+    for stage, elapsed in {"dial": 18, "hello": 20, "accept": 40, "inner": 60}.items():
         telling.reached(ATTEMPT, stage, elapsed, "")
-    telling.opened(ATTEMPT, b"\x01" * 16, ["sessions=8"])
+    telling.opened(ATTEMPT, b"\x01" * 16, ["sessions=8"], "direct")
+    telling.reached(ATTEMPT, "session", 314, "")
 
 
 def test_somebody_who_watches_sees_each_step_when_it_is_reached() -> None:
@@ -108,6 +109,26 @@ def test_later_attempts_leave_the_line_alone() -> None:
     assert terminal.getvalue() == LINE
 
 
+def test_the_line_goes_on_with_the_attempt_that_is_made_instead() -> None:
+    terminal = Terminal()
+    telling = Telling(Console(lang="en"), terminal)
+    for stage in ("dial", "hello", "accept", "inner"):
+        telling.reached("AAAA-AAAA", stage, 18, "")
+    telling.asked_again(ATTEMPT)
+    for stage in ("dial", "hello", "accept", "inner"):
+        telling.reached(ATTEMPT, stage, 40, "")
+    telling.opened(ATTEMPT, b"\x01" * 16, [], "wrapped")
+    telling.reached(ATTEMPT, "session", 314, "")
+    assert terminal.getvalue() == LINE.replace("direct", "wrapped")
+
+
+def test_how_a_leg_travels_has_a_word_in_both_languages() -> None:
+    for kind in ("direct", "wrapped"):
+        words = [Progress(language).opened(ATTEMPT, kind) for language in ("en", "ja")]
+        assert kind in words[0]
+        assert kind not in words[1]
+
+
 def test_where_it_broke_is_said_in_the_persons_language() -> None:
     assert Telling(Console(lang="en")).where("accept", "node-1") == "at the office PC, node-1"
     assert Telling(Console(lang="ja")).where("accept", "") == "職場 PC での確認中"
@@ -130,7 +151,8 @@ def test_json_is_one_object_a_line_and_nothing_else(capsys: pytest.CaptureFixtur
     assert terminal.getvalue() == ""
     assert {item["schema"] for item in objects} == {"telerelay.connect/1"}
     events = [item["event"] for item in objects]
-    assert events == ["stage"] * 5 + ["opened", "door", "door", "ended", "finished"]
+    assert events == ["stage"] * 4 + ["opened", "stage", "door", "door", "ended", "finished"]
+    assert objects[4]["path_kind"] == "direct"
     assert objects[0]["stage"] == "dial"
     assert objects[0]["elapsed_ms"] == 18
     assert objects[6]["host"] == "127.0.0.1"

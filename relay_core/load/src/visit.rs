@@ -5,7 +5,7 @@ use std::sync::Arc;
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use telerelay_endpoint::{Client, ClientConfig, ClientEvent, LocalAddress};
+use telerelay_endpoint::{Client, ClientConfig, ClientEvent, LocalAddress, PathChoice};
 use telerelay_wire::ids::{Program, Service, Stage};
 use telerelay_wire::{Code, Reason};
 use tempfile::TempDir;
@@ -113,6 +113,7 @@ impl Clients {
             service: Service::Rfb,
             door: LocalAddress::Unix(door.to_owned()),
             program: program(),
+            path: PathChoice::Auto,
         })
     }
 }

@@ -24,8 +24,8 @@ mod _core {
     use super::dial::Dial;
     #[pymodule_export]
     use super::endpoint::{
-        Agent, AgentOffline, AgentOnline, Client, DoorOpen, DoorRefused, Finished, Incoming, News,
-        SessionEnded, SessionOpened, SessionRules, StageReached, Stopped,
+        Agent, AgentOffline, AgentOnline, AskedAgain, Client, DoorOpen, DoorRefused, Finished,
+        Incoming, News, SessionEnded, SessionOpened, SessionRules, StageReached, Stopped,
     };
     #[pymodule_export]
     use super::failure::CoreError;

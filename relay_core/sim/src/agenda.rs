@@ -67,6 +67,8 @@ pub(crate) enum Event {
     InnerOver(Who, ConnectionId),
     /// An endpoint puts its outer TLS down.
     Switch(Who, ConnectionId),
+    /// A direct leg has had its time to prove itself.
+    ProofDue(Who, ConnectionId),
     /// A connection that waits for the other end to close has waited long enough.
     Lingered(Who, ConnectionId),
     /// A desktop or a viewer does something: that of a client, or of an agent's session.

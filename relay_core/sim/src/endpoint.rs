@@ -7,6 +7,7 @@ use telerelay_session::PathKey;
 use telerelay_wire::Code;
 use telerelay_wire::FrameError;
 use telerelay_wire::ids::NodeName;
+use telerelay_wire::limits;
 use telerelay_wire::outer::Frame;
 
 use crate::agenda::{Event, Who};
@@ -15,6 +16,7 @@ use crate::leg::path::{Came, EndPath, Peer};
 use crate::leg::{Leg, Told};
 use crate::network::{ConnectionId, Dialled, End, Read};
 use crate::node::LINGER;
+use crate::scenario::Break;
 use crate::scene::Scene;
 use crate::story::What;
 
@@ -23,8 +25,6 @@ use crate::story::What;
 pub(crate) struct EndLeg {
     pub(crate) leg: Leg,
     pub(crate) phase: Phase,
-    /// The node's WELCOME lists `direct`.
-    is_direct: bool,
     /// FIN is sent or queued.
     is_leaving: bool,
 }
@@ -121,7 +121,6 @@ impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
         let leg = EndLeg {
             leg: Leg::new(connection, End::Endpoint),
             phase: Phase::Connecting,
-            is_direct: false,
             is_leaving: false,
         };
         self.legs.insert(key, leg);
@@ -188,9 +187,8 @@ impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
     }
 
     /// A leg becomes a path.
-    pub(crate) fn start(&mut self, key: K, mut path: EndPath) -> Option<(&mut Leg, &mut EndPath)> {
+    pub(crate) fn start(&mut self, key: K, path: EndPath) -> Option<(&mut Leg, &mut EndPath)> {
         let one = self.legs.get_mut(&key)?;
-        path.is_direct = one.is_direct;
         one.phase = Phase::Path(Box::new(path));
         self.path(key)
     }
@@ -203,12 +201,6 @@ impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
         let heard = one.heard(scene);
         if let Heard::Frame(frame) = &heard {
             scene.note_leg(self.who, "←", key.into(), || frame.name().to_owned());
-            if let Frame::Welcome(welcome) = frame {
-                one.is_direct = welcome
-                    .features
-                    .iter()
-                    .any(|feature| feature.as_str() == "direct");
-            }
         }
         heard
     }
@@ -227,17 +219,43 @@ impl<K: Copy + Ord + Into<LegKey>> Legs<K> {
         self.legs.get(&key).is_some_and(|one| one.is_leaving)
     }
 
-    /// A leg puts its outer TLS down.
-    pub(crate) fn switch(&mut self, key: K, scene: &mut Scene) {
+    /// A leg puts its outer TLS down. `is_first`: nothing was carried before, so that it is on trial; `breaks`: what its network
+    /// does to it.
+    pub(crate) fn switch(
+        &mut self,
+        key: K,
+        is_first: bool,
+        breaks: Option<Break>,
+        scene: &mut Scene,
+    ) {
         if !self.is_leaving(key)
             && let Some((leg, path)) = self.path(key)
         {
             path.key_update(leg);
-            if path.switch(leg) {
+            let connection = leg.connection;
+            if path.switch(leg, is_first) {
                 scene.note_leg(self.who, "switches", key.into(), String::new);
+                let now = scene.now;
+                if let Some(how) = breaks {
+                    scene.last_fault = Some(now);
+                    scene
+                        .network
+                        .damage(connection, how, now, &mut scene.agenda);
+                }
+                if is_first {
+                    scene.after(limits::SWITCH, Event::ProofDue(self.who, connection));
+                }
             }
             self.flush(key, scene);
         }
+    }
+
+    /// Whether a session's path is on trial.
+    pub(crate) fn is_on_trial(&self, path: PathKey) -> bool {
+        self.legs.values().any(|one| match &one.phase {
+            Phase::Path(end) => end.key == path && end.is_on_trial(),
+            _ => false,
+        })
     }
 }
 

@@ -1,5 +1,6 @@
 //! What every actor stands in: the clock, the agenda, the network, the dice, the books, the trace.
 use std::collections::BTreeMap;
+use std::net::IpAddr;
 use std::time::Duration;
 
 use telerelay_outer::LegKey;
@@ -179,6 +180,16 @@ pub(crate) fn computer(number: u8) -> ComputerId {
 
 pub(crate) fn client_device(number: u8) -> DeviceId {
     DeviceId([100 + number; 32])
+}
+
+/// The address that somebody dials from.
+pub(crate) fn local(who: Who) -> IpAddr {
+    let (kind, number) = match who {
+        Who::Node(number) => (0, number),
+        Who::Agent(number) => (1, number),
+        Who::Client(number) => (2, number),
+    };
+    [10, kind, u8::try_from(number).unwrap_or(0), 1].into()
 }
 
 pub(crate) fn program() -> Program {

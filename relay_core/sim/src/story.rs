@@ -1,5 +1,5 @@
 //! What happened in a run, fact by fact, for tests that ask; and the corners of the protocol that it came through.
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
 use telerelay_outer::PathKind;
@@ -99,6 +99,8 @@ pub enum What {
     Disconnected,
     /// It gave up a path over which nothing came.
     PathLost,
+    /// A direct leg did not prove itself.
+    Unproven,
     /// A client was told that the agent's ready connection waits at this node.
     Standby(usize),
     /// A client was called there.
@@ -147,6 +149,8 @@ struct Corners {
     attempts: BTreeMap<AttemptId, Attempt>,
     /// When a client's session was opened.
     opened: BTreeMap<Who, Moment>,
+    /// Clients whose direct leg failed and who have no session since.
+    unproven: BTreeSet<Who>,
     /// Who was last welcomed by a node, and when.
     welcomed: BTreeMap<Who, (Moment, Who)>,
 }
@@ -198,15 +202,29 @@ impl Corners {
             What::Said(frame) => self.reach(format!("frame {frame}")),
             What::Opened(_) => {
                 self.opened.insert(fact.who, fact.at);
+                if self.unproven.remove(&fact.who) {
+                    self.reach("asked for again wrapped, and opened");
+                }
             }
             What::Resumed { .. } => self.reach("resumed"),
             What::Disconnected => self.reach("session without a path"),
             What::PathLost => self.reach("silent path given up"),
+            What::Unproven => self.unproven(fact),
             What::Called => self.reach("called to the standby"),
             What::DialsBeside => self.reach("dialled beside a silent path"),
             What::SessionEnded { .. } => self.session_ended(scenario, fact),
             What::RequestEnded { code, .. } => self.reach(format!("request {code}")),
             What::Joined { .. } | What::Dialled(_) | What::Standby(_) => {}
+        }
+    }
+
+    fn unproven(&mut self, fact: &Fact) {
+        self.reach(match fact.who {
+            Who::Client(_) => "a client's direct leg did not prove itself",
+            _ => "an agent's direct leg did not prove itself",
+        });
+        if let Who::Client(_) = fact.who {
+            self.unproven.insert(fact.who);
         }
     }
 

@@ -91,6 +91,9 @@ const CORNERS: &[&str] = &[
     "the client's leg switched alone",
     "the agent's leg switched first",
     "the client's leg switched first",
+    "a client's direct leg did not prove itself",
+    "an agent's direct leg did not prove itself",
+    "asked for again wrapped, and opened",
     // What a session outlives.
     "resumed",
     "resume refused",

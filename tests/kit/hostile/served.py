@@ -130,7 +130,7 @@ async def served_agent(world: World) -> AsyncIterator[ServedAgent]:
     agent = ServedAgent(world)
     log = wrap_logger(agent.said, processors=[])
     serving = asyncio.create_task(
-        run._serve(agent.credentials, agent.own, agent.clock, world.desktop.address, log)
+        run._serve(agent.credentials, agent.own, agent.clock, world.desktop.address, "auto", log)
     )
     try:
         await agent.says("online")

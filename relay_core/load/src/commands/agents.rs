@@ -4,7 +4,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use telerelay_endpoint::{Agent, AgentConfig, AgentEvent, SessionRules};
+use telerelay_endpoint::{Agent, AgentConfig, AgentEvent, PathChoice, SessionRules};
 use telerelay_wire::ids::{PathId, Service};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
@@ -160,6 +160,7 @@ impl Fleet {
                 desktop: desktop.address(),
                 service: Service::Rfb,
                 program: program(),
+                path: PathChoice::Auto,
             };
             let (board, asked) = (board.clone(), asked.clone());
             let sink = move |event| {

@@ -1,6 +1,7 @@
 //! One leg of an endpoint: dialled, then driven by the outer machine until it is gone or has become a path (PROTOCOL.md §5).
 use std::collections::BTreeMap;
 use std::io;
+use std::net::IpAddr;
 use std::sync::Arc;
 
 use telerelay_leg::accept::linger;
@@ -33,7 +34,8 @@ pub(crate) trait Owner: Send + Sync + Sized + 'static {
     type Start: Send + 'static;
     fn dialer(&self) -> &Dialer;
     fn runtime(&self) -> &Handle;
-    fn leg_up(self: &Arc<Self>, leg: LegKey);
+    /// `local`: the address that the leg was dialled from.
+    fn leg_up(self: &Arc<Self>, leg: LegKey, local: IpAddr);
     fn frame(self: &Arc<Self>, leg: LegKey, frame: Frame<'_>);
     fn frame_error(self: &Arc<Self>, leg: LegKey, error: FrameError);
     fn leg_gone(self: &Arc<Self>, leg: LegKey, code: Code);
@@ -185,7 +187,13 @@ async fn run<O: Owner>(
             return owner.leg_gone(key, error.code());
         }
     };
-    owner.leg_up(key);
+    match leg.socket.local_addr() {
+        Ok(local) => owner.leg_up(key, local.ip()),
+        Err(error) => {
+            tracing::debug!(node = %hop.node, %error, "the leg broke at once");
+            return owner.leg_gone(key, Code::Unreachable);
+        }
+    }
     match leg.control(owner, key, &mut orders).await {
         Ok(Next::Path(start)) => owner.path(key, leg, start).await,
         Ok(Next::Closed(How::Flushed)) => leg.leave().await,

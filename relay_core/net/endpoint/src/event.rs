@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::time::Duration;
 
+use telerelay_outer::PathKind;
 use telerelay_wire::Reason;
 use telerelay_wire::ids::{AttemptId, DeviceId, PathId, SessionId, Stage};
 use telerelay_wire::outer::{Incoming, News, Welcome};
@@ -54,6 +55,11 @@ pub enum ClientEvent {
         /// The node's name at `dial`, the inner group at `inner`.
         detail: String,
     },
+    /// The path was lost and is asked for again, as an attempt of its own.
+    Again {
+        /// The attempt that the request goes on with.
+        attempt: AttemptId,
+    },
     /// A session is open.
     Opened(Opened),
     /// A request has ended.
@@ -82,6 +88,8 @@ pub struct Opened {
     pub session: SessionId,
     /// At the agent: whose it is.
     pub client: Option<DeviceId>,
+    /// How this end's leg travels, wrapped or direct; the other end's is the node's to know.
+    pub path_kind: PathKind,
     /// The rules that are shown to the person.
     pub rules: Vec<String>,
 }
@@ -97,6 +105,8 @@ pub struct Ended {
     pub session: Option<SessionId>,
     /// At the agent: whose it was.
     pub client: Option<DeviceId>,
+    /// How this end's leg travelled, where there was a path.
+    pub path_kind: Option<PathKind>,
     /// How.
     pub code: Reason,
     /// How far it had come.

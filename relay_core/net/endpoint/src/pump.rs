@@ -2,26 +2,39 @@
 //!
 //! The path is always read, whatever the local side does: back-pressure is the window's business. Nothing here waits while there
 //! is something to do, and no turn moves more than [`limits::TURN_BYTES`] before other tasks have theirs.
+//!
+//! A direct leg is on trial from its SWITCH to the first raw record that verifies. Nothing of the session is carried meanwhile, so
+//! that a path which does not prove itself is asked for again without a byte lost or repeated (PROTOCOL.md §6).
 use std::io;
 
 use rustls::{Connection, NamedGroup};
-use telerelay_leg::accept::linger;
+use telerelay_outer::PathKind;
 use telerelay_session::{Cause, Ended, Event, PathKey, Role, Session};
 use telerelay_wire::ids::Stage;
 use telerelay_wire::{Code, limits};
-use tokio::io::{Interest, Ready};
+use tokio::io::Ready;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
-use tokio::time::timeout;
+use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::Clock;
 use crate::connection::Leg;
 use crate::local::Local;
+use crate::path_socket::{interest, leave, write_socket};
 use crate::stack::{Stack, StackError};
 
 /// One path is all that a session has here.
 pub(crate) const PATH: PathKey = PathKey(0);
+
+/// What a session's path is at this end: nothing is carried by a direct leg before both of its directions are raw.
+pub(crate) fn kind_of(direct: bool) -> PathKind {
+    if direct {
+        PathKind::Direct
+    } else {
+        PathKind::Wrapped
+    }
+}
 
 /// What the role adds to a session that runs.
 pub(crate) trait Side<R: Role>: Send {
@@ -29,8 +42,8 @@ pub(crate) trait Side<R: Role>: Send {
     fn event(&mut self, session: &mut Session<R>, event: Event);
     /// The session got to another stage.
     fn reached(&mut self, stage: Stage);
-    /// The path broke.
-    fn path_gone(&mut self, error: &StackError);
+    /// The path broke. `unproven`: this end's leg is direct and did not prove itself.
+    fn path_gone(&mut self, error: &StackError, unproven: bool);
     /// The other end's stream was written to its end; the local side is told so.
     fn local_shut(&mut self);
     /// The local side gave its last byte, or broke.
@@ -58,6 +71,8 @@ pub(crate) enum Wake {
 pub(crate) struct Secured {
     socket: TcpStream,
     stack: Stack,
+    /// Until when a direct leg has to prove itself.
+    proof_due: Instant,
     /// What came behind the handshake already.
     early: Vec<u8>,
 }
@@ -67,11 +82,18 @@ pub(crate) struct Secured {
 pub(crate) struct Outcome<R> {
     pub(crate) ended: Ended,
     pub(crate) session: Session<R>,
+    /// Whoever was let in to a session that its path did not live to carry.
+    pub(crate) unserved: Option<Local>,
 }
 
 impl Secured {
-    /// Runs the inner handshake on a leg that has become a path.
-    pub(crate) async fn handshake(leg: Leg, inner: Connection) -> Result<Self, StackError> {
+    /// Runs the inner handshake on a leg that has become a path. `direct`: SWITCH stands behind its last flight, which leaves with
+    /// the first turn of [`run`](Self::run).
+    pub(crate) async fn handshake(
+        leg: Leg,
+        inner: Connection,
+        direct: bool,
+    ) -> Result<Self, StackError> {
         let Leg {
             socket,
             tls,
@@ -81,9 +103,10 @@ impl Secured {
         let mut secured = Self {
             socket,
             stack,
+            proof_due: Instant::now(),
             early: Vec::new(),
         };
-        let result = timeout(limits::INNER_HANDSHAKE, secured.shake_hands())
+        let result = timeout(limits::INNER_HANDSHAKE, secured.shake_hands(direct))
             .await
             .unwrap_or(Err(StackError::Silent));
         if result.is_err() {
@@ -92,19 +115,15 @@ impl Secured {
         result.map(|()| secured)
     }
 
-    async fn shake_hands(&mut self) -> Result<(), StackError> {
+    async fn shake_hands(&mut self, direct: bool) -> Result<(), StackError> {
         loop {
             let early = &mut self.early;
             self.stack
                 .receive(|plaintext| early.extend_from_slice(plaintext))?;
-            write_socket(&self.socket, &mut self.stack)?;
             if !self.stack.is_handshaking() {
-                return if self.stack.has_inner_protocol() {
-                    Ok(())
-                } else {
-                    Err(StackError::Inner(rustls::Error::NoApplicationProtocol))
-                };
+                break;
             }
+            write_socket(&self.socket, &mut self.stack)?;
             self.socket.ready(interest(&self.stack)).await?;
             match self
                 .socket
@@ -117,6 +136,14 @@ impl Secured {
             // A node that never stops sending must not starve the other tasks of this thread, nor the time that this may take.
             consume_budget().await;
         }
+        if !self.stack.has_inner_protocol() {
+            return Err(StackError::Inner(rustls::Error::NoApplicationProtocol));
+        }
+        if direct {
+            self.stack.switch()?;
+            self.proof_due = Instant::now() + limits::SWITCH;
+        }
+        Ok(())
     }
 
     /// Sends what is left, the alert above all.
@@ -149,16 +176,19 @@ impl Secured {
         let Self {
             socket,
             stack,
+            proof_due,
             early,
         } = self;
         let mut pump = Pump {
             socket,
             stack,
+            proof_due,
             session,
             side,
             clock,
             local: None,
             stage: Stage::Inner,
+            withheld: false,
             ended: None,
         };
         pump.session.received(PATH, &early, clock.now());
@@ -172,12 +202,15 @@ impl Secured {
 struct Pump<R: Role, S> {
     socket: TcpStream,
     stack: Stack,
+    proof_due: Instant,
     session: Session<R>,
     side: S,
     clock: Clock,
     local: Option<Attached>,
     /// The last stage that the side was told.
     stage: Stage,
+    /// The answer to this end's first raw words came wrapped: the node withholds its SWITCH.
+    withheld: bool,
     ended: Option<Ended>,
 }
 
@@ -200,6 +233,9 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             moved |= self.read_path()?;
             self.session.timeout(self.clock.now());
             self.heed_events();
+            if self.withheld || self.is_proof_late() {
+                return Err(StackError::Unproven);
+            }
             moved |= self.write_local();
             self.side.turned(&mut self.session);
             self.heed_events();
@@ -213,6 +249,10 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 self.wait().await?;
             }
         }
+    }
+
+    fn is_proof_late(&self) -> bool {
+        self.stack.is_on_trial() && Instant::now() >= self.proof_due
     }
 
     /// Lets other tasks have their turn. However much the path brings: what the side waits for comes first.
@@ -243,8 +283,9 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         if self.ended.is_some() {
             return;
         }
-        tracing::debug!(%error, "the path is gone");
-        self.side.path_gone(error);
+        let unproven = self.stack.is_on_trial() && !error.is_word();
+        tracing::debug!(%error, unproven, "the path is gone");
+        self.side.path_gone(error, unproven);
         self.session.path_lost(PATH, self.clock.now());
         self.heed_events();
     }
@@ -258,6 +299,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             side,
             clock,
             local,
+            proof_due,
             ..
         } = &mut *self;
         let has_delivery = session.poll_deliver().next().is_some();
@@ -267,8 +309,15 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             .is_some_and(|attached| !attached.is_over && has_room);
         let due = async {
             match session.next_timeout() {
-                Some(moment) => tokio::time::sleep_until(clock.instant(moment)).await,
+                Some(moment) => sleep_until(clock.instant(moment)).await,
                 None => std::future::pending().await,
+            }
+        };
+        let proof_due = async {
+            if stack.is_on_trial() {
+                sleep_until(*proof_due).await;
+            } else {
+                std::future::pending::<()>().await;
             }
         };
         let local_ready = async {
@@ -294,6 +343,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 }
             }
             () = due => {}
+            () = proof_due => {}
             wake = side.wait() => self.woken(wake),
         }
         Ok(())
@@ -327,6 +377,11 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                         let _gone = attached.local.shut_writing();
                     }
                     self.side.local_shut();
+                }
+                // The other end heard this end's first raw words and answered: behind the node's SWITCH, if it were honest.
+                Event::ConnectDesktop { .. } | Event::Opened(_) if self.stack.is_on_trial() => {
+                    self.withheld = true;
+                    return;
                 }
                 event => self.side.event(&mut self.session, event),
             }
@@ -420,9 +475,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         let mut moved = 0;
         loop {
             let before = moved;
-            while self.stack.outgoing().len() < limits::CIPHERTEXT_UNSENT
-                && moved < limits::TURN_BYTES
-            {
+            while self.stack.unsent() < limits::CIPHERTEXT_UNSENT && moved < limits::TURN_BYTES {
                 let Some(record) = self.session.poll_transmit(PATH, self.clock.now()) else {
                     break;
                 };
@@ -503,39 +556,9 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             Outcome {
                 ended,
                 session: self.session,
+                unserved: self.local.map(|attached| attached.local),
             },
             self.side,
         )
     }
-}
-
-/// Sends what waits, and outlasts the node's end of the leg: closed with bytes unread a socket is reset, and what was sent last,
-/// CLOSE or an alert, may be lost with it.
-async fn leave(socket: &mut TcpStream, stack: &mut Stack) {
-    while write_socket(socket, stack).is_ok() && !stack.outgoing().is_empty() {
-        if socket.writable().await.is_err() {
-            return;
-        }
-    }
-    linger(socket, limits::LINGER).await;
-}
-
-fn interest(stack: &Stack) -> Interest {
-    if stack.outgoing().is_empty() {
-        Interest::READABLE
-    } else {
-        Interest::READABLE | Interest::WRITABLE
-    }
-}
-
-/// Writes what waits. True when nothing waits any more.
-fn write_socket(socket: &TcpStream, stack: &mut Stack) -> io::Result<bool> {
-    while !stack.outgoing().is_empty() {
-        match socket.try_write(stack.outgoing()) {
-            Ok(length) => stack.sent(length),
-            Err(error) if error.kind() == io::ErrorKind::WouldBlock => return Ok(false),
-            Err(error) => return Err(error),
-        }
-    }
-    Ok(true)
 }

@@ -2,6 +2,7 @@
 //!
 //! A request is one attempt, and one more for each path that was lost and is asked for again. Whatever happens, it has
 //! exactly one [`Command::Ended`], and nothing follows it.
+use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
 
@@ -14,6 +15,7 @@ use telerelay_wire::{Code, Entropy, FrameError, Moment, Reason, limits};
 use crate::deadlines::{Deadlines, Due};
 use crate::dial::{Hop, Tour};
 use crate::leg::{How, LegKey, VERSION};
+use crate::networks::{Lesson, Network, Networks, PathChoice, does_switch};
 use crate::refusal::Refusal;
 
 /// What a client says of itself, whom it may dial, and what it asks for.
@@ -31,6 +33,10 @@ pub struct Config {
     pub computer: ComputerId,
     /// What for.
     pub service: Service,
+    /// Whether its legs may put their outer TLS down.
+    pub path: PathChoice,
+    /// What earlier requests learnt of the networks.
+    pub networks: Networks,
 }
 
 /// What the driver is to do next.
@@ -53,6 +59,8 @@ pub enum Command {
         attempt: AttemptId,
         /// The session to go on with.
         resume: Option<Resume>,
+        /// Put outer TLS down behind the last flight of the inner handshake.
+        direct: bool,
     },
     /// Told out: the attempt got to this stage.
     Reached {
@@ -64,7 +72,9 @@ pub enum Command {
         elapsed: Duration,
     },
     /// Told out: the path was lost and is asked for again, as an attempt of its own.
-    Resuming(AttemptId),
+    Again(AttemptId),
+    /// Told out: what the direct leg showed, for later requests.
+    Learnt(Network, Lesson),
     /// Told out: the request's one end.
     Ended(Ended),
 }
@@ -105,6 +115,14 @@ pub enum PathEnd {
         /// The session with the generation of the next path, where one was open.
         resume: Option<Resume>,
     },
+    /// Lost behind the inner handshake, before a session was open: a direct leg, this end's or the other one, was perhaps not let
+    /// through. Where the node does SWITCH the path is asked for once more, wrapped.
+    Unproven {
+        /// How far it had come.
+        stage: Stage,
+        /// This end's leg was direct, and no raw record had verified.
+        is_own: bool,
+    },
 }
 
 /// Every timer of a client; there is one at a time.
@@ -119,13 +137,26 @@ enum Timer {
 #[derive(Debug)]
 enum State {
     /// Dialling an address.
-    Dialling { leg: LegKey, tour: Tour },
+    Dialling { leg: LegKey, hop: Hop, tour: Tour },
     /// HELLO and CONNECT were sent.
-    Hello { leg: LegKey, tour: Tour },
+    Hello {
+        leg: LegKey,
+        network: Network,
+        tour: Tour,
+    },
     /// WELCOME came.
-    Asked { leg: LegKey },
+    Asked {
+        leg: LegKey,
+        network: Network,
+        does_switch: bool,
+    },
     /// PAIRED came.
-    Path { stage: Stage },
+    Path {
+        stage: Stage,
+        network: Network,
+        does_switch: bool,
+        direct: bool,
+    },
     /// Over.
     Ended,
 }
@@ -133,7 +164,7 @@ enum State {
 impl State {
     fn leg(&self) -> Option<LegKey> {
         match self {
-            Self::Dialling { leg, .. } | Self::Hello { leg, .. } | Self::Asked { leg } => {
+            Self::Dialling { leg, .. } | Self::Hello { leg, .. } | Self::Asked { leg, .. } => {
                 Some(*leg)
             }
             Self::Path { .. } | Self::Ended => None,
@@ -145,7 +176,7 @@ impl State {
             Self::Dialling { .. } | Self::Ended => Stage::Dial,
             Self::Hello { .. } => Stage::Hello,
             Self::Asked { .. } => Stage::Route,
-            Self::Path { stage } => *stage,
+            Self::Path { stage, .. } => *stage,
         }
     }
 }
@@ -159,6 +190,8 @@ pub struct Client {
     attempt: AttemptId,
     began: Moment,
     resume: Option<Resume>,
+    /// A path was asked for again since a direct leg was perhaps not let through: this request goes on without.
+    wrapped: bool,
     /// Where the agent's ready connection waits.
     standby: Option<NodeAddress>,
     /// With `resume`: when CONNECT must be on its way.
@@ -206,6 +239,7 @@ impl Client {
             attempt,
             began: now,
             resume,
+            wrapped: false,
             standby,
             connect_by: Moment::NEVER,
             counter: 0,
@@ -241,12 +275,12 @@ impl Client {
         self.deadlines.next()
     }
 
-    /// A dial succeeded, outer TLS included: HELLO and CONNECT leave in one flight.
-    pub fn leg_up(&mut self, key: LegKey, now: Moment) {
+    /// A dial succeeded, from this address of the machine, outer TLS included: HELLO and CONNECT leave in one flight.
+    pub fn leg_up(&mut self, key: LegKey, local: IpAddr, now: Moment) {
         if !matches!(&self.state, State::Dialling { leg, .. } if *leg == key) {
             return;
         }
-        let State::Dialling { leg, tour } = self.leave() else {
+        let State::Dialling { leg, hop, tour } = self.leave() else {
             return;
         };
         self.tell_reached(Stage::Dial, now);
@@ -270,7 +304,11 @@ impl Client {
             .push_back(Command::Send(leg, Frame::Hello(hello)));
         self.commands
             .push_back(Command::Send(leg, Frame::Connect(connect)));
-        self.state = State::Hello { leg, tour };
+        self.state = State::Hello {
+            leg,
+            network: Network::new(hop.node, local),
+            tour,
+        };
         self.deadlines
             .arm(&mut self.due, now + limits::CONNECT, Timer::Answer);
     }
@@ -288,10 +326,17 @@ impl Client {
             return;
         }
         match (&self.state, frame) {
-            (State::Hello { .. }, Frame::Welcome(welcome)) if welcome.version == VERSION => {
+            (State::Hello { network, .. }, Frame::Welcome(welcome))
+                if welcome.version == VERSION =>
+            {
+                let network = network.clone();
                 self.tell_reached(Stage::Hello, now);
                 // The wait for CONNECT's answer runs on.
-                self.state = State::Asked { leg: key };
+                self.state = State::Asked {
+                    leg: key,
+                    network,
+                    does_switch: does_switch(&welcome.features),
+                };
             }
             (State::Hello { .. }, Frame::Welcome(_)) => self.break_off(key, Code::Version, now),
             (State::Hello { .. } | State::Asked { .. }, Frame::Error(error)) => {
@@ -300,19 +345,7 @@ impl Client {
             (State::Asked { .. }, Frame::Redirect(redirect)) => {
                 self.redirected(key, &redirect.node, now);
             }
-            (State::Asked { .. }, Frame::Paired(paired)) => {
-                self.tell_reached(Stage::Accept, now);
-                self.leave();
-                self.state = State::Path {
-                    stage: Stage::Inner,
-                };
-                self.commands.push_back(Command::StartPath {
-                    leg: key,
-                    path: paired.path,
-                    attempt: self.attempt,
-                    resume: self.resume,
-                });
-            }
+            (State::Asked { .. }, Frame::Paired(paired)) => self.paired(key, paired.path, now),
             _ => self.break_off(key, Code::BadFrame, now),
         }
     }
@@ -324,34 +357,52 @@ impl Client {
         }
     }
 
-    /// The path got this far: `inner` when the handshake is done, then `auth`, `open`, `session`.
+    /// The path got this far: `inner` when the handshake is done, then `auth`, `open`, `session`. At `session` a direct leg has
+    /// proved itself.
     pub fn reached(&mut self, stage: Stage, now: Moment) {
-        if let State::Path { stage: present } = &mut self.state {
+        if let State::Path {
+            stage: present,
+            network,
+            direct,
+            ..
+        } = &mut self.state
+        {
             *present = stage;
+            if stage == Stage::Session && *direct {
+                self.commands
+                    .push_back(Command::Learnt(network.clone(), Lesson::Proved));
+            }
             self.tell_reached(stage, now);
         }
     }
 
     /// The path has ended and its leg is closed. Exactly once for each [`Command::StartPath`].
     pub fn path_ended(&mut self, end: PathEnd, now: Moment, entropy: &mut dyn Entropy) {
-        if !matches!(self.state, State::Path { .. }) {
+        let State::Path {
+            network,
+            does_switch,
+            ..
+        } = &self.state
+        else {
             return;
-        }
+        };
         match end {
             PathEnd::Closed { code, stage } => self.end(code.into(), stage, None, now),
             PathEnd::Lost {
                 stage,
                 resume: None,
             } => self.end(Code::PathLost.into(), stage, None, now),
-            PathEnd::Lost { resume, .. } => {
-                self.attempt = AttemptId::random(entropy);
-                self.began = now;
-                self.resume = resume;
-                self.connect_by = now + limits::RESUME_DIAL;
-                self.redirects = 0;
-                self.commands.push_back(Command::Resuming(self.attempt));
-                let tour = self.tour(entropy);
-                self.try_next(tour, now);
+            PathEnd::Lost { resume, .. } => self.ask_again(resume, now, entropy),
+            PathEnd::Unproven { stage, is_own } => {
+                if is_own {
+                    self.commands
+                        .push_back(Command::Learnt(network.clone(), Lesson::Failed));
+                }
+                if *does_switch && !core::mem::replace(&mut self.wrapped, true) {
+                    self.ask_again(None, now, entropy);
+                } else {
+                    self.end(Code::PathLost.into(), stage, None, now);
+                }
             }
         }
     }
@@ -392,6 +443,50 @@ impl Client {
         }
     }
 
+    fn paired(&mut self, leg: LegKey, path: PathId, now: Moment) {
+        let State::Asked {
+            network,
+            does_switch,
+            ..
+        } = self.leave()
+        else {
+            return;
+        };
+        let direct = does_switch
+            && self.config.path == PathChoice::Auto
+            && !self.wrapped
+            && !self.config.networks.is_wrapped(&network, now);
+        self.tell_reached(Stage::Accept, now);
+        self.commands.push_back(Command::StartPath {
+            leg,
+            path,
+            attempt: self.attempt,
+            resume: self.resume,
+            direct,
+        });
+        self.state = State::Path {
+            stage: Stage::Inner,
+            network,
+            does_switch,
+            direct,
+        };
+    }
+
+    /// One more path, by an attempt of its own. A session that lives without one does not for long.
+    fn ask_again(&mut self, resume: Option<Resume>, now: Moment, entropy: &mut dyn Entropy) {
+        self.attempt = AttemptId::random(entropy);
+        self.began = now;
+        self.resume = resume;
+        self.connect_by = match resume {
+            Some(_) => now + limits::RESUME_DIAL,
+            None => Moment::NEVER,
+        };
+        self.redirects = 0;
+        self.commands.push_back(Command::Again(self.attempt));
+        let tour = self.tour(entropy);
+        self.try_next(tour, now);
+    }
+
     /// The next address where no node has admitted the client yet; behind that the attempt may have become known, and
     /// is not made twice.
     fn leg_lost(&mut self, code: Code, now: Moment) {
@@ -418,8 +513,8 @@ impl Client {
             Some(hop) if now < self.connect_by => {
                 let leg = LegKey(self.next_leg);
                 self.next_leg += 1;
-                self.commands.push_back(Command::Dial(leg, hop));
-                self.state = State::Dialling { leg, tour };
+                self.commands.push_back(Command::Dial(leg, hop.clone()));
+                self.state = State::Dialling { leg, hop, tour };
                 let until = (now + limits::DIAL_ADDRESS).min(self.connect_by);
                 self.deadlines.arm(&mut self.due, until, Timer::Address);
             }

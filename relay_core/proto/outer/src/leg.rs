@@ -3,6 +3,9 @@
 /// The protocol version of HELLO and WELCOME.
 pub const VERSION: u16 = 1;
 
+/// The feature of WELCOME without which no endpoint sends SWITCH (PROTOCOL.md §6).
+pub const DIRECT: &str = "direct";
+
 /// A leg, as machine and driver call it. At a node the driver numbers legs, at an endpoint the machine does. A number
 /// is never used twice, so that news of a leg that is gone cannot hit another one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]

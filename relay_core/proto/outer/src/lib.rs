@@ -8,7 +8,7 @@
 //! - [`agent::Agent`]: the office PC and its ready connection (§5.4, §5.7)
 //! - [`client::Client`]: one connection request of the home PC (§5.5)
 //! - [`door`]: who may wait at a node while nobody knows who it is (§1.3)
-//! - [`switch`]: when a leg puts its outer TLS down (§6)
+//! - [`switch`]: when a leg puts its outer TLS down (§6); [`Networks`]: where an endpoint's legs do
 #![forbid(unsafe_code)]
 
 pub mod agent;
@@ -17,11 +17,13 @@ mod deadlines;
 mod dial;
 pub mod door;
 mod leg;
+mod networks;
 pub mod node;
 mod pace;
 mod refusal;
 pub mod switch;
 
 pub use dial::Hop;
-pub use leg::{How, LegKey, PathKind, Traffic, VERSION};
+pub use leg::{DIRECT, How, LegKey, PathKind, Traffic, VERSION};
+pub use networks::{Lesson, Network, Networks, PathChoice};
 pub use refusal::Refusal;

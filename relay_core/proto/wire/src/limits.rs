@@ -74,6 +74,7 @@ limits! {
     RETURN_PERCENT "return_percent" usize 75;
     RETURN_WINDOW_LEAST "return_window_least_s" seconds 1;
     INNER_HANDSHAKE "inner_handshake_s" seconds 10;
+    SWITCH "switch_s" seconds 5;
     OPEN "open_s" seconds 10;
     DESKTOP "desktop_s" seconds 5;
     NOTICE "notice_s" seconds 120;
@@ -132,6 +133,9 @@ limits! {
     DIAL_SILENCE "dial_silence_s" seconds 3;
     DIAL_NEXT "dial_next_s" seconds 1;
     RESUME_DIAL "resume_dial_s" seconds 3;
+    DIRECT_RETRY "direct_retry_s" seconds 60;
+    DIRECT_RETRY_CAP "direct_retry_cap_s" seconds 86_400;
+    DIRECT_NETWORKS "direct_networks" usize 16;
     TURN_BYTES "turn_bytes" usize 262_144;
     LOCAL_READ "local_read" usize 65_536;
     CIPHERTEXT_UNSENT "ciphertext_unsent" usize 262_144;

@@ -11,6 +11,7 @@ from telerelay_core._core import (
     AgentOnline,
     AgentReady,
     ApiConnection,
+    AskedAgain,
     AttemptEnded,
     Client,
     CoreError,
@@ -43,7 +44,7 @@ AgentEvent: TypeAlias = AgentOnline | AgentOffline | Incoming | News | SessionOp
 """What `Agent.events` gives."""
 
 ClientEvent: TypeAlias = (
-    StageReached | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
+    StageReached | AskedAgain | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
 )
 """What `Client.events` gives."""
 
@@ -60,6 +61,7 @@ __all__ = [
     "AgentOnline",
     "AgentReady",
     "ApiConnection",
+    "AskedAgain",
     "AttemptEnded",
     "Client",
     "ClientEvent",

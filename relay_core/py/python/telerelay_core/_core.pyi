@@ -21,6 +21,7 @@ __all__ = [
     "AgentOnline",
     "AgentReady",
     "ApiConnection",
+    "AskedAgain",
     "AttemptEnded",
     "Client",
     "CoreError",
@@ -60,6 +61,7 @@ _StageName: TypeAlias = Literal[
     "dial", "hello", "route", "claim", "accept", "inner", "auth", "open", "session"
 ]
 _ServiceName: TypeAlias = Literal["rfb", "rdp"]
+_PathName: TypeAlias = Literal["auto", "wrapped"]
 _NewsName: TypeAlias = Literal["computer", "stamp", "revocations", "nodes"]
 _SideName: TypeAlias = Literal["inside", "outside", "both"]
 _NodeAddress: TypeAlias = tuple[str, list[str]]
@@ -415,6 +417,9 @@ class SessionOpened:
     def client(self) -> bytes:
         """The client's device ID at the agent; empty at the client."""
     @property
+    def path_kind(self) -> Literal["wrapped", "direct"]:
+        """How this end's leg travels; the other end's is the node's to know."""
+    @property
     def rules(self) -> list[str]: ...
 
 @final
@@ -431,6 +436,9 @@ class SessionEnded:
     def session(self) -> bytes | None: ...
     @property
     def client(self) -> bytes: ...
+    @property
+    def path_kind(self) -> Literal["none", "wrapped", "direct"]:
+        """How this end's leg travelled."""
     @property
     def code(self) -> str: ...
     @property
@@ -466,7 +474,15 @@ class Agent:
     """The office PC's endpoint: one ready connection, sessions to one desktop (PROTOCOL.md §5.4, §7, §8)."""
 
     def __new__(
-        cls, *, dial: Dial, root: bytes, computer: str, desktop: str, service: _ServiceName, program: str
+        cls,
+        *,
+        dial: Dial,
+        root: bytes,
+        computer: str,
+        desktop: str,
+        service: _ServiceName,
+        program: str,
+        path: _PathName = "auto",
     ) -> Agent:
         """Raises CoreError(CERTIFICATE) where the chain is not that of `computer`, CoreError(USAGE).
 
@@ -507,6 +523,13 @@ class StageReached:
         """`dial`: the node's name; `inner`: the negotiated group."""
 
 @final
+class AskedAgain:
+    """The path was lost and is asked for again; the request goes on as this attempt."""
+
+    @property
+    def attempt(self) -> str: ...
+
+@final
 class DoorOpen:
     """The local door listens; `address` is "127.0.0.1:PORT" or the socket's path."""
 
@@ -527,7 +550,7 @@ class Finished:
     def attempt(self) -> str: ...
 
 _ClientEvent: TypeAlias = (
-    StageReached | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
+    StageReached | AskedAgain | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
 )
 
 @final
@@ -535,7 +558,15 @@ class Client:
     """The home PC's endpoint: sessions to one computer behind a local door (PROTOCOL.md §5.5, §7, §8)."""
 
     def __new__(
-        cls, *, dial: Dial, root: bytes, computer: str, service: _ServiceName, door: str, program: str
+        cls,
+        *,
+        dial: Dial,
+        root: bytes,
+        computer: str,
+        service: _ServiceName,
+        door: str,
+        program: str,
+        path: _PathName = "auto",
     ) -> Client:
         """`door`: "unix:/path" (mode 0600) or "tcp:127.0.0.1:PORT" (0 = any; other local users are refused)."""
 

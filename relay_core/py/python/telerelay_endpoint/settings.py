@@ -10,13 +10,16 @@ import os
 from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Annotated, Any, Generic, TypeVar, get_args, get_origin, get_type_hints
+from typing import Annotated, Any, Generic, Literal, TypeAlias, TypeVar, get_args, get_origin, get_type_hints
 
 import msgspec
 
 from telerelay_endpoint import places
 from telerelay_endpoint.errors import LocalError
 from telerelay_endpoint.toml_places import Place, TomlRefusedError, read_toml
+
+PathChoice: TypeAlias = Literal["auto", "wrapped"]
+"""Whether an endpoint puts its outer TLS down (PROTOCOL.md §6)."""
 
 DEFAULT = "default"
 """The source of a value that nobody set."""

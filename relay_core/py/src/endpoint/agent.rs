@@ -11,7 +11,7 @@ use telerelay_wire::outer::{self, Welcome};
 use telerelay_wire::{Code, Reason};
 
 use super::event::{SessionEnded, SessionOpened, Stopped};
-use super::{Unstarted, anchor, credentials, usage};
+use super::{Unstarted, anchor, credentials, path_choice, usage};
 use crate::dial::{Dial, Named, node_addresses};
 use crate::failure::Failure;
 use crate::queue::Queue;
@@ -121,7 +121,7 @@ pub(crate) struct Agent {
 #[pymethods]
 impl Agent {
     #[new]
-    #[pyo3(signature = (*, dial, root, computer, desktop, service, program))]
+    #[pyo3(signature = (*, dial, root, computer, desktop, service, program, path="auto"))]
     fn new(
         dial: &Dial,
         root: &[u8],
@@ -129,6 +129,7 @@ impl Agent {
         desktop: &str,
         service: &str,
         program: &str,
+        path: &str,
     ) -> Result<Self, Failure> {
         let credentials = credentials(dial)?;
         let own = Identity::of(credentials.chain())
@@ -149,6 +150,7 @@ impl Agent {
             desktop: desktop.parse::<LocalAddress>().map_err(usage)?,
             service: service.parse::<Service>().map_err(usage)?,
             program: Program::try_from(program).map_err(usage)?,
+            path: path_choice(path)?,
         };
         let queue = Queue::new(limits::ENDPOINT_EVENTS)
             .map_err(|error| Failure::new(Code::Machine, error))?;

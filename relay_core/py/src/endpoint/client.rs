@@ -10,7 +10,7 @@ use telerelay_wire::ids::{Program, Service};
 use telerelay_wire::limits;
 
 use super::event::{SessionEnded, SessionOpened, Stopped};
-use super::{Unstarted, anchor, credentials, usage};
+use super::{Unstarted, anchor, credentials, path_choice, usage};
 use crate::dial::Dial;
 use crate::failure::Failure;
 use crate::queue::Queue;
@@ -24,6 +24,12 @@ pub(crate) struct StageReached {
     stage: String,
     elapsed_ms: u64,
     detail: String,
+}
+
+/// The path was lost and is asked for again.
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct AskedAgain {
+    attempt: String,
 }
 
 /// The local door listens.
@@ -54,7 +60,7 @@ pub(crate) struct Client {
 #[pymethods]
 impl Client {
     #[new]
-    #[pyo3(signature = (*, dial, root, computer, service, door, program))]
+    #[pyo3(signature = (*, dial, root, computer, service, door, program, path="auto"))]
     fn new(
         dial: &Dial,
         root: &[u8],
@@ -62,6 +68,7 @@ impl Client {
         service: &str,
         door: &str,
         program: &str,
+        path: &str,
     ) -> Result<Self, Failure> {
         let config = ClientConfig {
             credentials: credentials(dial)?,
@@ -73,6 +80,7 @@ impl Client {
             service: service.parse::<Service>().map_err(usage)?,
             door: door.parse::<LocalAddress>().map_err(usage)?,
             program: Program::try_from(program).map_err(usage)?,
+            path: path_choice(path)?,
         };
         let queue = Queue::new(limits::ENDPOINT_EVENTS)
             .map_err(|error| Failure::new(Code::Machine, error))?;
@@ -170,6 +178,13 @@ fn told(py: Python<'_>, event: ClientEvent) -> PyResult<Py<PyAny>> {
             )?
             .into_any()
         }
+        ClientEvent::Again { attempt } => Py::new(
+            py,
+            AskedAgain {
+                attempt: attempt.to_string(),
+            },
+        )?
+        .into_any(),
         ClientEvent::Opened(opened) => Py::new(py, SessionOpened::from(opened))?.into_any(),
         ClientEvent::Ended(ended) => Py::new(py, SessionEnded::from(*ended))?.into_any(),
         ClientEvent::DoorOpen(address) => Py::new(

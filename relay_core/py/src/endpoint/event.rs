@@ -1,6 +1,6 @@
 //! What both endpoints tell.
 use pyo3::prelude::*;
-use telerelay_endpoint::{Ended, Opened};
+use telerelay_endpoint::{Ended, Opened, PathKind};
 
 use crate::text::milliseconds;
 
@@ -10,6 +10,7 @@ pub(crate) struct SessionOpened {
     attempt: String,
     session: [u8; 16],
     client: Vec<u8>,
+    path_kind: &'static str,
     rules: Vec<String>,
 }
 
@@ -21,6 +22,7 @@ impl From<Opened> for SessionOpened {
             client: opened
                 .client
                 .map_or_else(Vec::new, |client| client.0.to_vec()),
+            path_kind: opened.path_kind.as_str(),
             rules: opened.rules,
         }
     }
@@ -32,6 +34,7 @@ pub(crate) struct SessionEnded {
     attempt: String,
     session: Option<[u8; 16]>,
     client: Vec<u8>,
+    path_kind: &'static str,
     code: String,
     stage: String,
     duration_ms: u64,
@@ -50,6 +53,7 @@ impl From<Ended> for SessionEnded {
             client: ended
                 .client
                 .map_or_else(Vec::new, |client| client.0.to_vec()),
+            path_kind: ended.path_kind.map_or("none", PathKind::as_str),
             code: ended.code.to_string(),
             stage: ended.stage.to_string(),
             duration_ms: milliseconds(ended.duration),

@@ -4,11 +4,12 @@ mod client;
 mod event;
 
 pub(crate) use agent::{Agent, AgentOffline, AgentOnline, Incoming, News, SessionRules};
-pub(crate) use client::{Client, DoorOpen, DoorRefused, Finished, StageReached};
+pub(crate) use client::{AskedAgain, Client, DoorOpen, DoorRefused, Finished, StageReached};
 pub(crate) use event::{SessionEnded, SessionOpened, Stopped};
 
 use std::sync::{Mutex, PoisonError};
 
+use telerelay_endpoint::PathChoice;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::trust::Anchor;
 use telerelay_wire::Code;
@@ -45,6 +46,15 @@ fn credentials(dial: &Dial) -> Result<Credentials, Failure> {
 
 fn anchor(root: &[u8]) -> Result<Anchor, Failure> {
     Anchor::from_der(root).map_err(|error| Failure::new(Code::Certificate, error))
+}
+
+/// The setting `path`.
+fn path_choice(text: &str) -> Result<PathChoice, Failure> {
+    match text {
+        "auto" => Ok(PathChoice::Auto),
+        "wrapped" => Ok(PathChoice::Wrapped),
+        other => Err(usage(format!("path is auto or wrapped, not {other}"))),
+    }
 }
 
 fn usage(error: impl ToString) -> Failure {

@@ -4,8 +4,8 @@ mod office;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use telerelay_outer::LegKey;
 use telerelay_outer::agent::{Agent, Command, Config, Verdict};
+use telerelay_outer::{LegKey, PathChoice};
 use telerelay_session::Agent as AgentRole;
 use telerelay_wire::ids::{Instance, NodeAddress, PathId, SessionId};
 use telerelay_wire::outer::{Features, Frame, Incoming};
@@ -19,7 +19,8 @@ use crate::ledger::AgentBook;
 use crate::leg::path::{EndPath, Peer};
 use crate::network::ConnectionId;
 use crate::scenario::AgentPlan;
-use crate::scene::{EPOCH, Scene, agent_device, computer, program};
+use crate::scene::{EPOCH, Scene, agent_device, computer, local, program};
+use crate::story::What;
 use office::PathBook;
 
 /// An agent, and how often it was started.
@@ -48,7 +49,7 @@ impl AgentHost {
             number,
             life: 0,
             plan,
-            machine: machine(scene),
+            machine: machine(&plan, scene),
             legs: Legs::new(Who::Agent(number)),
             accepted: BTreeMap::new(),
             paths: BTreeMap::new(),
@@ -155,7 +156,7 @@ impl AgentHost {
             let now = scene.now;
             match self.legs.heard(key, scene) {
                 Heard::Nothing => break,
-                Heard::Up => self.machine.leg_up(key, now),
+                Heard::Up => self.machine.leg_up(key, local(self.who()), now),
                 Heard::Frame(frame) => {
                     self.book.hears(key, &frame, now);
                     self.machine.frame(key, frame, now, &mut scene.dice);
@@ -191,6 +192,12 @@ impl AgentHost {
     /// A leg ended.
     fn gone(&mut self, key: LegKey, scene: &mut Scene) {
         scene.note_leg(self.who(), "gone", key, String::new);
+        if let (Some((_, path)), Some(book)) = (self.legs.path(key), self.paths.get(&key))
+            && path.is_on_trial()
+        {
+            scene.saw(self.who(), What::Unproven);
+            self.machine.unproven(book.path, scene.now);
+        }
         self.legs.drop_leg(key, false, scene);
         self.accepted.remove(&key);
         self.book.closed(key, scene.now);
@@ -233,7 +240,11 @@ impl AgentHost {
                     self.legs.close(key, how, scene);
                 }
                 Command::Verdict(incoming) => self.ask(&incoming, scene),
-                Command::StartPath(key, incoming) => self.start_path(key, incoming, scene),
+                Command::StartPath {
+                    leg,
+                    incoming,
+                    direct,
+                } => self.start_path(leg, incoming, direct, scene),
                 Command::Online { hop, .. } => {
                     let node = scene.node_of(&hop.node).unwrap_or(0);
                     let standby = crate::scene::node_address(node);
@@ -339,10 +350,16 @@ impl AgentHost {
         }
     }
 
-    fn start_path(&mut self, key: LegKey, incoming: Box<Incoming>, scene: &mut Scene) {
+    fn start_path(
+        &mut self,
+        key: LegKey,
+        incoming: Box<Incoming>,
+        direct: bool,
+        scene: &mut Scene,
+    ) {
         self.accepted.remove(&key);
         let path_key = telerelay_session::PathKey(key.0);
-        let path = EndPath::new(path_key, self.me(), false);
+        let path = EndPath::new(path_key, self.me(), false, direct);
         if let Some((leg, _)) = self.legs.start(key, path) {
             let connection = leg.connection;
             scene.after(
@@ -379,19 +396,44 @@ impl AgentHost {
     /// A path puts its outer TLS down.
     pub(crate) fn switch(&mut self, connection: ConnectionId, scene: &mut Scene) {
         if let Some(key) = self.legs.key_of(connection) {
-            self.legs.switch(key, scene);
+            let is_first = self.paths.get(&key).is_some_and(|book| book.tries);
+            self.legs
+                .switch(key, is_first, self.plan.direct_breaks, scene);
+        }
+    }
+
+    /// A direct leg has had its time to prove itself.
+    pub(crate) fn proof_due(&mut self, connection: ConnectionId, scene: &mut Scene) {
+        if let Some(key) = self.legs.key_of(connection)
+            && let Some((_, path)) = self.legs.path(key)
+            && path.is_on_trial()
+        {
+            self.gone(key, scene);
+            self.obey(scene);
         }
     }
 }
 
-fn machine(scene: &mut Scene) -> Agent {
+fn machine(plan: &AgentPlan, scene: &mut Scene) -> Agent {
     let config = Config {
         nodes: scene.nodes(),
         instance: Instance::random(&mut scene.dice),
         features: Features::default(),
         program: program(),
+        path: path_choice(plan.switches),
     };
     Agent::new(config, EPOCH, scene.now)
+}
+
+/// A leg that switches so soon behind its handshake is one of the product; later ones try the node.
+pub(crate) const IN_ONE_FLIGHT: Duration = Duration::from_millis(1);
+
+/// What the machine is set to.
+pub(crate) fn path_choice(switches: Option<(Duration, Duration)>) -> PathChoice {
+    match switches {
+        Some(_) => PathChoice::Auto,
+        None => PathChoice::Wrapped,
+    }
 }
 
 /// When to put the outer TLS down, where the plan wants that.

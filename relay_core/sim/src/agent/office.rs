@@ -11,7 +11,7 @@ use telerelay_wire::inner::AuthAsk;
 use telerelay_wire::outer::Incoming;
 use telerelay_wire::{Code, Moment, Reason};
 
-use super::{AgentHost, switch_time};
+use super::{AgentHost, IN_ONE_FLIGHT, switch_time};
 use crate::agenda::{Event, Who};
 use crate::desk::{Desk, Seat};
 use crate::invariants::{self, Verdict};
@@ -32,6 +32,8 @@ pub(super) struct PathBook {
     unanswered: u8,
     /// The session went by it at some time.
     has_carried: bool,
+    /// It puts outer TLS down right behind its handshake.
+    pub(super) tries: bool,
     /// Since when the session goes on by another path.
     replaced: Option<Moment>,
     /// When something last came by it.
@@ -48,6 +50,7 @@ impl PathBook {
             slot: None,
             unanswered: 0,
             has_carried: false,
+            tries: false,
             replaced: None,
             heard: Moment::ZERO,
             failure: Code::PathLost,
@@ -112,6 +115,9 @@ impl AgentHost {
         }
         self.authenticate(slot, path_key, scene);
         if let Some(delay) = switch_time(self.plan.switches, scene) {
+            if let Some(book) = self.paths.get_mut(&key) {
+                book.tries = delay <= IN_ONE_FLIGHT && book.has_carried;
+            }
             scene.after(delay, Event::Switch(self.who(), connection));
         }
         self.pump(slot, scene);
@@ -213,10 +219,13 @@ impl AgentHost {
                     desk.session.authenticated(path, scene.now);
                 }
             }
-            Told::ConnectDesktop { .. } => match self.plan.desktop_answers {
-                Some(delay) => scene.after(delay, Event::ProgramConnects(self.who(), slot)),
-                None => self.end(slot, Code::DesktopAbsent.into(), scene),
-            },
+            Told::ConnectDesktop { .. } => {
+                self.judge_trial(slot, scene);
+                match self.plan.desktop_answers {
+                    Some(delay) => scene.after(delay, Event::ProgramConnects(self.who(), slot)),
+                    None => self.end(slot, Code::DesktopAbsent.into(), scene),
+                }
+            }
             Told::Resumed { path, generation } => {
                 self.judge_resumed(slot, LegKey(path.0), generation, scene);
                 for (key, book) in &mut self.paths {
@@ -235,6 +244,17 @@ impl AgentHost {
                 }
             }
             _ => {}
+        }
+    }
+
+    /// Something is about to be carried.
+    fn judge_trial(&self, slot: u64, scene: &mut Scene) {
+        if let Some(desk) = self.sessions.get(&slot)
+            && let Some(path) = desk.session.sending_path()
+        {
+            scene.check(invariants::nothing_is_carried_on_trial(
+                self.legs.is_on_trial(path),
+            ));
         }
     }
 
@@ -286,7 +306,7 @@ impl AgentHost {
             format!("{} at {}", report.code, report.stage)
         });
         self.book.path_ended(book.path);
-        self.machine.path_ended(book.path, report);
+        self.machine.path_ended(book.path, report, scene.now);
         if let Some(slot) = book.slot {
             self.pump(slot, scene);
         }

@@ -10,7 +10,7 @@ use telerelay_wire::inner::AuthAnswer;
 
 use super::{ClientHost, ClientLeg, PathOf, REQUESTS, without_session};
 use crate::agenda::Event;
-use crate::agent::switch_time;
+use crate::agent::{IN_ONE_FLIGHT, switch_time};
 use crate::desk::{Desk, Seat};
 use crate::invariants;
 use crate::leg::path::Peer;
@@ -64,6 +64,9 @@ impl ClientHost {
         let request = &mut self.requests[key.request];
         request.machine.reached(Stage::Inner, scene.now);
         if let Some(delay) = switch_time(self.plan.switches, scene) {
+            if let Some(path) = &mut self.requests[key.request].path {
+                path.tries = delay <= IN_ONE_FLIGHT && path.resume.is_none();
+            }
             scene.after(delay, Event::Switch(self.who(), connection));
         }
     }
@@ -118,6 +121,10 @@ impl ClientHost {
             }
             Told::Notice(notice) => desk.session.confirm(notice.hash, scene.now),
             Told::Opened(opened) => {
+                let path = desk.session.sending_path();
+                scene.check(invariants::nothing_is_carried_on_trial(
+                    path.is_some_and(|path| self.legs.is_on_trial(path)),
+                ));
                 scene.saw(self.who(), What::Opened(opened.session));
                 let arrives = Event::ProgramConnects(self.who(), 0);
                 scene.after(self.plan.viewer_arrives, arrives);
@@ -214,6 +221,12 @@ impl ClientHost {
             },
             None => without_session(path.failure),
             Some(desk) => match &desk.ended {
+                Some(ended) if ended.cause == Cause::PathLost && desk.session.id().is_none() => {
+                    PathEnd::Unproven {
+                        stage: ended.stage,
+                        is_own: path.is_unproven,
+                    }
+                }
                 Some(ended) if ended.cause == Cause::PathLost => PathEnd::Lost {
                     stage: ended.stage,
                     resume: None,
@@ -233,6 +246,9 @@ impl ClientHost {
                 },
             },
         };
+        if matches!(end, PathEnd::Unproven { is_own: true, .. }) {
+            scene.saw(self.who(), What::Unproven);
+        }
         let request = &mut self.requests[number];
         request.machine.path_ended(end, scene.now, &mut scene.dice);
         self.obey(scene);

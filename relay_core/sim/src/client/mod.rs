@@ -2,8 +2,8 @@
 mod forger;
 mod home;
 
-use telerelay_outer::LegKey;
 use telerelay_outer::client::{Client, Command, Config, PathEnd};
+use telerelay_outer::{LegKey, Networks};
 use telerelay_session::{Client as ClientRole, PathKey};
 use telerelay_wire::ids::{
     AttemptId, ComputerId, Instance, NodeAddress, PathId, Resume, Service, Stage,
@@ -13,13 +13,14 @@ use telerelay_wire::outer::{Features, Frame};
 use telerelay_wire::{Code, Moment, Reason, limits};
 
 use crate::agenda::{Event, Who};
+use crate::agent::path_choice;
 use crate::desk::Desk;
 use crate::endpoint::{Heard, Legs};
 use crate::invariants;
 use crate::leg::path::{EndPath, Peer};
 use crate::network::ConnectionId;
 use crate::scenario::ClientPlan;
-use crate::scene::{EPOCH, Scene, client_device, computer, program};
+use crate::scene::{EPOCH, Scene, client_device, computer, local, program};
 use crate::story::What;
 
 /// A leg of one of the requests.
@@ -59,6 +60,7 @@ pub(crate) struct ClientHost {
     desk: Option<Desk<ClientRole>>,
     /// Where the agent's ready connection waits.
     standby: Option<NodeAddress>,
+    networks: Networks,
     is_dead: bool,
 }
 
@@ -85,6 +87,11 @@ struct PathOf {
     resume: Option<Resume>,
     /// Why inner TLS did not come up.
     failure: Option<Code>,
+    direct: bool,
+    /// It puts outer TLS down right behind its handshake.
+    tries: bool,
+    /// It ended on trial.
+    is_unproven: bool,
 }
 
 impl ClientHost {
@@ -97,6 +104,7 @@ impl ClientHost {
             legs: Legs::new(Who::Client(number)),
             desk: None,
             standby: None,
+            networks: Networks::default(),
             is_dead: false,
         }
     }
@@ -113,6 +121,8 @@ impl ClientHost {
             program: program(),
             computer: computer(self.plan.computer),
             service: Service::Rfb,
+            path: path_choice(self.plan.switches),
+            networks: self.networks.clone(),
         }
     }
 
@@ -183,7 +193,7 @@ impl ClientHost {
             };
             match heard {
                 Heard::Nothing => break,
-                Heard::Up => machine.leg_up(key.leg, now),
+                Heard::Up => machine.leg_up(key.leg, local(Who::Client(self.number)), now),
                 Heard::Frame(frame) => {
                     let is_redirect = matches!(frame, Frame::Redirect(_));
                     machine.frame(key.leg, frame, now);
@@ -215,10 +225,17 @@ impl ClientHost {
     /// A leg ended.
     fn gone(&mut self, key: ClientLeg, scene: &mut Scene) {
         scene.note_leg(self.who(), "gone", key.into(), String::new);
+        let is_unproven = self
+            .legs
+            .path(key)
+            .is_some_and(|(_, path)| path.is_on_trial());
         self.legs.drop_leg(key, false, scene);
         let Some(request) = self.requests.get_mut(key.request) else {
             return;
         };
+        if let Some(path) = &mut request.path {
+            path.is_unproven |= is_unproven && path.key == key;
+        }
         match request.path {
             Some(path) if path.key == key => self.path_closed(path, scene),
             _ => request
@@ -276,6 +293,7 @@ impl ClientHost {
                     path,
                     attempt,
                     resume,
+                    direct,
                 } => {
                     scene.ledger.requests.paired(attempt);
                     let key = of(leg);
@@ -285,6 +303,9 @@ impl ClientHost {
                         attempt,
                         resume,
                         failure: None,
+                        direct,
+                        tries: false,
+                        is_unproven: false,
                     };
                     self.start_path(path, scene);
                 }
@@ -293,9 +314,12 @@ impl ClientHost {
                         format!("{stage} by {attempt}")
                     });
                 }
-                Command::Resuming(attempt) => {
-                    scene.note(self.who(), "resuming", [0; 2], || attempt.to_string());
+                Command::Again(attempt) => {
+                    scene.note(self.who(), "again", [0; 2], || attempt.to_string());
                     self.requests[number].redirects = 0;
+                }
+                Command::Learnt(network, lesson) => {
+                    self.networks.learn(&network, lesson, scene.now);
                 }
                 Command::Ended(ended) => {
                     scene.note(self.who(), "request ended", [number as u64, 0], || {
@@ -327,7 +351,7 @@ impl ClientHost {
             computer: ComputerId([0; 10]),
         };
         let path_key = PathKey(LegKey::from(key).0);
-        let end = EndPath::new(path_key, me, true);
+        let end = EndPath::new(path_key, me, true, path.direct);
         let Some((leg, end)) = self.legs.start(key, end) else {
             return;
         };
@@ -360,7 +384,22 @@ impl ClientHost {
     /// A path puts its outer TLS down.
     pub(crate) fn switch(&mut self, connection: ConnectionId, scene: &mut Scene) {
         if let Some(key) = self.legs.key_of(connection) {
-            self.legs.switch(key, scene);
+            let path = self.requests[key.request].path;
+            let is_first = path.is_some_and(|path| path.key == key && path.tries);
+            self.legs
+                .switch(key, is_first, self.plan.direct_breaks, scene);
+        }
+    }
+
+    /// A direct leg has had its time to prove itself.
+    pub(crate) fn proof_due(&mut self, connection: ConnectionId, scene: &mut Scene) {
+        if let Some(key) = self.legs.key_of(connection)
+            && let Some((_, path)) = self.legs.path(key)
+            && path.is_on_trial()
+        {
+            self.gone(key, scene);
+            self.obey(scene);
+            self.pump(scene);
         }
     }
 

@@ -30,6 +30,13 @@ pub(crate) fn a_frozen_leg_thaws(sending: Sending, backlog: usize) -> Verdict {
     )
 }
 
+/// §6: the answer to an endpoint's first raw words is raw, so that a direct leg has proved itself before anything is carried.
+pub(crate) fn nothing_is_carried_on_trial(is_on_trial: bool) -> Verdict {
+    hold(("nothing_is_carried_on_trial", "§6"), !is_on_trial, || {
+        "a session opens over a leg on trial".to_owned()
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::super::each_is_kept_and_broken;
@@ -42,6 +49,7 @@ mod tests {
                 .map(|dst| an_end_is_passed_on(Receiving::Ended, dst)),
             [5, 0].map(|backlog| switch_is_answered(Sending::Answering, backlog)),
             [Sending::Answering, Sending::Ended].map(|sending| switch_is_answered(sending, 5)),
+            [false, true].map(nothing_is_carried_on_trial),
             [5, 0].map(|backlog| a_frozen_leg_thaws(Sending::Frozen, backlog)),
         ]);
     }

@@ -47,8 +47,10 @@ pub(crate) struct EndPath {
     pub(crate) key: PathKey,
     me: Peer,
     is_client: bool,
-    /// The node does SWITCH.
-    pub(crate) is_direct: bool,
+    /// The machine wants it direct.
+    is_direct: bool,
+    /// SWITCH was sent right behind the handshake, and no raw record has come yet.
+    is_on_trial: bool,
     shake: Shake,
     randoms: [u64; 2],
     inner: Channel,
@@ -74,12 +76,13 @@ pub(crate) enum Came {
 }
 
 impl EndPath {
-    pub(crate) fn new(key: PathKey, me: Peer, is_client: bool) -> Self {
+    pub(crate) fn new(key: PathKey, me: Peer, is_client: bool, is_direct: bool) -> Self {
         Self {
             key,
             me,
             is_client,
-            is_direct: false,
+            is_direct,
+            is_on_trial: false,
             shake: Shake::Hello,
             randoms: [0; 2],
             inner: Channel::new(0, is_client),
@@ -111,7 +114,11 @@ impl EndPath {
     /// The next thing that came. Call it until nothing does.
     pub(crate) fn came(&mut self, leg: &mut Leg, dice: &mut Dice) -> Came {
         loop {
-            match self.input.open(&mut self.inner) {
+            let opened = self.input.open(&mut self.inner);
+            if self.reading == Layer::Raw && matches!(opened, Ok(Some(_))) {
+                self.is_on_trial = false;
+            }
+            match opened {
                 Err(_) => return Came::Broken("a forged inner record"),
                 Ok(Some((Content::Alert, _))) => return Came::Closed,
                 Ok(Some((Content::Handshake, range))) => match self.shook_hands(leg, range, dice) {
@@ -160,13 +167,19 @@ impl EndPath {
         self.seal(leg, Content::Data, parts);
     }
 
-    /// Puts the outer TLS of the sending side down.
-    pub(crate) fn switch(&mut self, leg: &mut Leg) -> bool {
+    /// SWITCH was sent right behind the handshake, and no raw record has come yet.
+    pub(crate) fn is_on_trial(&self) -> bool {
+        self.is_on_trial
+    }
+
+    /// Puts the outer TLS of the sending side down; the first raw record is waited for where nothing was carried before.
+    pub(crate) fn switch(&mut self, leg: &mut Leg, is_first: bool) -> bool {
         if !self.is_direct || !self.is_secured() || self.writing == Layer::Raw {
             return false;
         }
         leg.send(&Frame::Switch(Switch {}));
         self.writing = Layer::Raw;
+        self.is_on_trial = is_first;
         true
     }
 

@@ -182,6 +182,7 @@ fn agent(device: u8, dice: &mut Dice) -> AgentPlan {
             _ => Some(ms(dice.between(1, 200))),
         },
         switches: switches(dice),
+        direct_breaks: direct_breaks(dice),
     }
 }
 
@@ -197,6 +198,12 @@ fn switches(dice: &mut Dice) -> Option<(Duration, Duration)> {
         1 => Some((Duration::ZERO, ms(1))),
         _ => Some((Duration::ZERO, secs(15))),
     }
+}
+
+fn direct_breaks(dice: &mut Dice) -> Option<Break> {
+    dice.percent(10)
+        .then(|| dice.pick(&[Break::Reset, Break::Hole]))
+        .flatten()
 }
 
 /// How many bytes a program sends: mostly little, sometimes more than every buffer holds.
@@ -288,6 +295,7 @@ fn clients(agents: &[AgentPlan], dice: &mut Dice) -> Vec<ClientPlan> {
                     Duration::ZERO
                 },
                 switches: switches(dice),
+                direct_breaks: direct_breaks(dice),
                 gives_up: dice.percent(10).then(|| ms(dice.below(30_000))),
             }
         })

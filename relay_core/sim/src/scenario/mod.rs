@@ -60,8 +60,10 @@ pub struct AgentPlan {
     pub desktop: ProgramPlan,
     /// How long a desktop takes to answer; `None`: it refuses.
     pub desktop_answers: Option<Duration>,
-    /// When it puts its outer TLS down after inner TLS is up, at least and at most; `None`: never.
+    /// When it puts its outer TLS down after inner TLS is up, at least and at most; `None`: never, by configuration.
     pub switches: Option<(Duration, Duration)>,
+    /// What its network does to a connection that puts outer TLS down; `None`: nothing.
+    pub direct_breaks: Option<Break>,
 }
 
 /// A client and its one request.
@@ -79,8 +81,10 @@ pub struct ClientPlan {
     pub viewer: ProgramPlan,
     /// When the viewer connects after the session is open.
     pub viewer_arrives: Duration,
-    /// When it puts its outer TLS down after inner TLS is up, at least and at most; `None`: never.
+    /// When it puts its outer TLS down after inner TLS is up, at least and at most; `None`: never, by configuration.
     pub switches: Option<(Duration, Duration)>,
+    /// What its network does to a connection that puts outer TLS down; `None`: nothing.
+    pub direct_breaks: Option<Break>,
     /// The person gives up this long after the start.
     pub gives_up: Option<Duration>,
 }
@@ -309,6 +313,7 @@ impl AgentPlan {
             desktop,
             desktop_answers: Some(Duration::from_millis(1)),
             switches: None,
+            direct_breaks: None,
         }
     }
 }
@@ -324,6 +329,7 @@ impl ClientPlan {
             viewer,
             viewer_arrives: Duration::ZERO,
             switches: None,
+            direct_breaks: None,
             gives_up: None,
         }
     }

@@ -215,6 +215,11 @@ impl World {
                 Who::Client(number) => clients[number].switch(connection, scene),
                 Who::Node(_) => {}
             },
+            Event::ProofDue(who, connection) => match who {
+                Who::Agent(number) => agents[number].proof_due(connection, scene),
+                Who::Client(number) => clients[number].proof_due(connection, scene),
+                Who::Node(_) => {}
+            },
             Event::Lingered(who, connection) => match who {
                 Who::Node(number) => nodes[number].lingered(connection, scene),
                 Who::Agent(number) => agents[number].lingered(connection, scene),

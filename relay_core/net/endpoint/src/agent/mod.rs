@@ -12,7 +12,7 @@ use telerelay_leg::credentials::Credentials;
 use telerelay_leg::dial::Dialer;
 use telerelay_leg::trust::{Anchor, Pins, Revoked};
 use telerelay_outer::agent::{self as machine, Command, PathReport, Verdict};
-use telerelay_outer::{How, LegKey};
+use telerelay_outer::{How, LegKey, PathChoice};
 use telerelay_wire::frame::FrameError;
 use telerelay_wire::ids::{DeviceId, Instance, NodeAddress, PathId, Program, Service};
 use telerelay_wire::outer::{Features, Frame, Incoming};
@@ -51,6 +51,8 @@ pub struct AgentConfig {
     pub service: Service,
     /// Its program and version.
     pub program: Program,
+    /// Whether its legs may put their outer TLS down.
+    pub path: PathChoice,
 }
 
 /// What the verdict allows for one session (PROTOCOL.md §9, rules).
@@ -120,6 +122,7 @@ struct Begun {
 struct PathStart {
     begun: Begun,
     rules: SessionRules,
+    direct: bool,
 }
 
 impl Agent {
@@ -140,6 +143,7 @@ impl Agent {
             desktop,
             service,
             program,
+            path,
         } = config;
         let in_force = Revoked::default();
         in_force.replace(revoked);
@@ -151,6 +155,7 @@ impl Agent {
             instance,
             features: Features::default(),
             program,
+            path,
         };
         let office = Arc::new(Office {
             runtime,
@@ -271,7 +276,11 @@ impl Office {
                 state.asked = Some(incoming.clone());
                 (self.sink)(AgentEvent::Incoming(incoming));
             }
-            Command::StartPath(key, incoming) => {
+            Command::StartPath {
+                leg: key,
+                incoming,
+                direct,
+            } => {
                 let path = incoming.path;
                 let begun = Begun {
                     incoming: Arc::from(incoming),
@@ -281,7 +290,11 @@ impl Office {
                 state.machine.set_live(true, now);
                 // Without rules it ends before it began; its leg tells so, like that of a path whose task is gone.
                 let order = match state.allowed.remove(&path) {
-                    Some((rules, _)) => Order::Start(PathStart { begun, rules }),
+                    Some((rules, _)) => Order::Start(PathStart {
+                        begun,
+                        rules,
+                        direct,
+                    }),
                     None => Order::Close(How::AtOnce),
                 };
                 state.legs.order(key, order);
@@ -316,7 +329,7 @@ impl Office {
         };
         let (ended, report) = end(&begun);
         (self.sink)(AgentEvent::Ended(Box::new(ended)));
-        state.machine.path_ended(begun.incoming.path, report);
+        state.machine.path_ended(begun.incoming.path, report, now);
         state.machine.set_live(!state.paths.is_empty(), now);
     }
 
@@ -407,8 +420,8 @@ impl Owner for Office {
         &self.runtime
     }
 
-    fn leg_up(self: &Arc<Self>, leg: LegKey) {
-        self.drive(|machine, now| machine.leg_up(leg, now));
+    fn leg_up(self: &Arc<Self>, leg: LegKey, local: IpAddr) {
+        self.drive(|machine, now| machine.leg_up(leg, local, now));
     }
 
     fn frame(self: &Arc<Self>, leg: LegKey, frame: Frame<'_>) {
@@ -437,9 +450,14 @@ impl Owner for Office {
     }
 
     async fn path(self: &Arc<Self>, key: LegKey, leg: Leg, start: PathStart) {
-        let PathStart { begun, rules } = start;
-        let end = serve::run(self, leg, &begun.incoming, rules, begun.at).await;
-        self.drive_state(|state, now| self.path_over(state, key, now, |_| end));
+        let (end, unproven) = serve::run(self, leg, &start).await;
+        let path = start.begun.incoming.path;
+        self.drive_state(|state, now| {
+            if unproven {
+                state.machine.unproven(path, now);
+            }
+            self.path_over(state, key, now, |_| end);
+        });
     }
 }
 

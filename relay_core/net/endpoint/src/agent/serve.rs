@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use telerelay_leg::config::inner_server;
 use telerelay_leg::trust::Refusal;
+use telerelay_outer::PathKind;
 use telerelay_outer::agent::PathReport;
 use telerelay_session::{
     Agent as AgentRole, AgentSession, Event, Offer, Offsets, Pairing, ResumeSecret, Session,
@@ -14,58 +15,73 @@ use telerelay_wire::bounded::{List, Text};
 use telerelay_wire::ids::{SessionId, Stage};
 use telerelay_wire::limits;
 use telerelay_wire::outer::Incoming;
-use telerelay_wire::{Code, Moment, Reason};
+use telerelay_wire::{Code, Reason};
 use tokio::time::{Instant, sleep_until};
 
 use super::sessions::Place;
-use super::{Office, SessionRules};
+use super::{Office, PathStart, SessionRules};
 use crate::clock::OsEntropy;
 use crate::connection::Leg;
 use crate::event::{AgentEvent, Ended, Opened};
 use crate::local::Local;
-use crate::pump::{Outcome, PATH, Secured, Side, Wake};
+use crate::pump::{Outcome, PATH, Secured, Side, Wake, kind_of};
 use crate::stack::StackError;
 
 /// What became of a path.
 struct Served {
     report: PathReport,
+    kind: PathKind,
     traffic: Option<Offsets>,
     detail: String,
+    unproven: bool,
 }
 
-/// Runs the path to its end: what there is to tell of it, and the report for `SESSION_END`.
+impl Served {
+    /// A path that came to an end before there was a session.
+    fn early(report: PathReport, detail: String) -> Self {
+        Self {
+            report,
+            kind: PathKind::Wrapped,
+            traffic: None,
+            detail,
+            unproven: false,
+        }
+    }
+}
+
+/// Runs the path to its end: what there is to tell of it, the report for `SESSION_END`, and whether its direct leg did not prove
+/// itself.
 pub(super) async fn run(
     office: &Arc<Office>,
     leg: Leg,
-    incoming: &Incoming,
-    rules: SessionRules,
-    began: Moment,
-) -> (Ended, PathReport) {
-    let served = Box::pin(serve(office, leg, incoming, rules)).await;
-    tell(incoming, served, office.clock.now().since(began))
+    start: &PathStart,
+) -> ((Ended, PathReport), bool) {
+    let served = Box::pin(serve(office, leg, start)).await;
+    let unproven = served.unproven;
+    let lasted = office.clock.now().since(start.begun.at);
+    (tell(&start.begun.incoming, served, lasted), unproven)
 }
 
 /// The end of a path that its own task did not live to tell.
 pub(super) fn broke_off(incoming: &Incoming, code: Code, lasted: Duration) -> (Ended, PathReport) {
-    let served = Served {
-        report: report(code, Stage::Inner, None),
-        traffic: None,
-        detail: String::new(),
-    };
+    let served = Served::early(report(code, Stage::Inner, None), String::new());
     tell(incoming, served, lasted)
 }
 
 fn tell(incoming: &Incoming, served: Served, duration: Duration) -> (Ended, PathReport) {
     let Served {
         report,
+        kind,
         traffic,
         detail,
+        ..
     } = served;
     let ended = Ended {
         attempt: incoming.attempt,
         path: Some(incoming.path),
         session: report.session,
         client: Some(incoming.client),
+        path_kind: Some(kind),
         code: report.code.clone(),
         stage: report.stage,
         duration,
@@ -78,7 +94,13 @@ fn tell(incoming: &Incoming, served: Served, duration: Duration) -> (Ended, Path
     (ended, report)
 }
 
-async fn serve(office: &Arc<Office>, leg: Leg, incoming: &Incoming, rules: SessionRules) -> Served {
+async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
+    let PathStart {
+        begun,
+        rules,
+        direct,
+    } = start;
+    let (incoming, direct) = (&begun.incoming, *direct);
     let mut place = office.sessions.begin(incoming.path, incoming.client);
     let inner = inner_server(
         &office.credentials,
@@ -88,14 +110,10 @@ async fn serve(office: &Arc<Office>, leg: Leg, incoming: &Incoming, rules: Sessi
     );
     let secured = match inner {
         Ok(inner) => tokio::select! {
-            secured = Secured::handshake(leg, inner.into()) => secured,
+            secured = Secured::handshake(leg, inner.into(), direct) => secured,
             // Stopped, cut, revoked: there is no session yet that could say CLOSE.
             code = place.told() => {
-                return Served {
-                    report: report(code, Stage::Inner, None),
-                    traffic: None,
-                    detail: String::new(),
-                };
+                return Served::early(report(code, Stage::Inner, None), String::new());
             }
         },
         Err(error) => Err(StackError::Inner(error)),
@@ -134,26 +152,25 @@ async fn serve(office: &Arc<Office>, leg: Leg, incoming: &Incoming, rules: Sessi
     let mut session = match session {
         Ok(session) => session,
         Err(detail) => {
-            return Served {
-                report: report(Code::Internal, Stage::Auth, None),
-                traffic: None,
-                detail,
-            };
+            return Served::early(report(Code::Internal, Stage::Auth, None), detail);
         }
     };
     session.authenticated(PATH, office.clock.now());
+    let kind = kind_of(direct);
     let side = AgentSide {
         office: office.clone(),
         attempt: incoming.attempt,
         client: incoming.client,
-        rules,
+        kind,
+        rules: rules.clone(),
         place,
         connecting: None,
         client_is_done: false,
         desktop_over: None,
         failure: String::new(),
+        unproven: false,
     };
-    let (Outcome { ended, session }, side) = secured.run(session, side, office.clock).await;
+    let (Outcome { ended, session, .. }, side) = secured.run(session, side, office.clock).await;
     let notices = session.confirmed().to_vec().try_into().unwrap_or_default();
     Served {
         report: PathReport {
@@ -162,8 +179,10 @@ async fn serve(office: &Arc<Office>, leg: Leg, incoming: &Incoming, rules: Sessi
             session: session.id(),
             notices,
         },
+        kind,
         traffic: Some(session.offsets()),
         detail: side.failure,
+        unproven: side.unproven,
     }
 }
 
@@ -174,11 +193,7 @@ fn refused(error: &StackError) -> Served {
         StackError::Inner(_) | StackError::Silent => Code::Identity,
         _ => Code::PathLost,
     };
-    Served {
-        report: report(code, Stage::Inner, None),
-        traffic: None,
-        detail: error.to_string(),
-    }
+    Served::early(report(code, Stage::Inner, None), error.to_string())
 }
 
 fn report(code: Code, stage: Stage, session: Option<SessionId>) -> PathReport {
@@ -205,6 +220,7 @@ pub(super) struct AgentSide {
     office: Arc<Office>,
     attempt: telerelay_wire::ids::AttemptId,
     client: telerelay_wire::ids::DeviceId,
+    kind: PathKind,
     rules: SessionRules,
     place: Place,
     connecting: Option<Pin<Box<dyn Future<Output = io::Result<Local>> + Send>>>,
@@ -214,6 +230,8 @@ pub(super) struct AgentSide {
     desktop_over: Option<Instant>,
     /// What broke on this side, for the log.
     failure: String,
+    /// The direct leg did not prove itself.
+    unproven: bool,
 }
 
 impl Side<AgentRole> for AgentSide {
@@ -239,8 +257,9 @@ impl Side<AgentRole> for AgentSide {
         tracing::debug!(attempt = %self.attempt, %stage, "the session has come to");
     }
 
-    fn path_gone(&mut self, error: &StackError) {
+    fn path_gone(&mut self, error: &StackError, unproven: bool) {
         self.failure = error.to_string();
+        self.unproven = unproven;
     }
 
     fn local_shut(&mut self) {
@@ -307,6 +326,7 @@ impl Side<AgentRole> for AgentSide {
                         attempt: self.attempt,
                         session: id,
                         client: Some(self.client),
+                        path_kind: self.kind,
                         rules: self.rules.shown.clone(),
                     }));
                 }

@@ -11,6 +11,7 @@ use telerelay_leg::config::Language;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::dial::Dialer;
 use telerelay_leg::trust::{Anchor, Pins};
+use telerelay_outer::{Networks, PathChoice};
 use telerelay_wire::ids::{AttemptId, ComputerId, Instance, NodeAddress, Program, Service};
 use telerelay_wire::limits;
 use telerelay_wire::{Code, Reason};
@@ -42,6 +43,8 @@ pub struct ClientConfig {
     pub door: LocalAddress,
     /// Its program and version.
     pub program: Program,
+    /// Whether its legs may put their outer TLS down.
+    pub path: PathChoice,
 }
 
 /// A running client.
@@ -58,6 +61,9 @@ struct Home {
     computer: ComputerId,
     service: Service,
     program: Program,
+    path: PathChoice,
+    /// What its requests learnt.
+    networks: Mutex<Networks>,
     instance: Instance,
     clock: Clock,
     sink: Sink<ClientEvent>,
@@ -94,6 +100,7 @@ impl Client {
             service,
             door,
             program,
+            path,
         } = config;
         let dialer = Dialer::new(pins, Some(&credentials), Language::Telerelay)
             .map_err(io::Error::other)?
@@ -107,6 +114,8 @@ impl Client {
             computer,
             service,
             program,
+            path,
+            networks: Mutex::default(),
             instance: Instance::random(&mut OsEntropy),
             clock: Clock::start(),
             sink,
@@ -250,6 +259,11 @@ impl Home {
             }
             changed.await;
         }
+    }
+
+    /// What the requests have learnt of the networks.
+    fn networks(&self) -> MutexGuard<'_, Networks> {
+        self.networks.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     fn lock(&self) -> MutexGuard<'_, Requests> {

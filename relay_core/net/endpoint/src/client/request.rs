@@ -1,9 +1,10 @@
 //! One request of the client: from the first dial, over the session, to its one end (PROTOCOL.md §5.5).
+use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telerelay_leg::dial::Dialer;
-use telerelay_outer::LegKey;
 use telerelay_outer::client::{self as machine, Command};
+use telerelay_outer::{LegKey, PathKind};
 use telerelay_session::Offsets;
 use telerelay_wire::Code;
 use telerelay_wire::frame::FrameError;
@@ -12,7 +13,8 @@ use telerelay_wire::outer::{Features, Frame};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc, oneshot};
 
-use super::{Home, serve};
+use super::Home;
+use super::serve::{self, Served};
 use crate::clock::{Clock, OsEntropy};
 use crate::connection::{Leg, Legs, Order, Owner};
 use crate::event::{ClientEvent, Ended};
@@ -57,11 +59,13 @@ pub(super) struct PathStart {
     pub(super) attempt: AttemptId,
     /// `None` on a path that was asked for to resume a session.
     pub(super) viewer: Option<Viewer>,
+    pub(super) direct: bool,
 }
 
 /// What the session carried, once there was one.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Carried {
+    pub(super) path_kind: Option<PathKind>,
     pub(super) session: Option<SessionId>,
     pub(super) offsets: Option<Offsets>,
     /// The viewer closed its side before the session ended.
@@ -79,6 +83,8 @@ pub(super) fn spawn(home: Arc<Home>, viewer: Viewer) {
         program: home.program.clone(),
         computer: home.computer,
         service: home.service,
+        path: home.path,
+        networks: home.networks().clone(),
     };
     let machine = machine::Client::new(config, Clock::unix(), home.clock.now(), &mut OsEntropy);
     let state = State {
@@ -125,6 +131,7 @@ impl Request {
                 path,
                 attempt,
                 resume: _,
+                direct,
             } => {
                 state.path = Some(leg);
                 let viewer = state.viewer.take();
@@ -134,6 +141,7 @@ impl Request {
                         path,
                         attempt,
                         viewer,
+                        direct,
                     }),
                 );
             }
@@ -154,8 +162,14 @@ impl Request {
                     detail,
                 });
             }
-            Command::Resuming(attempt) => {
+            Command::Again(attempt) => {
                 tracing::info!(%attempt, "the path is lost and is asked for again");
+                (self.home.sink)(ClientEvent::Again { attempt });
+            }
+            Command::Learnt(network, lesson) => {
+                tracing::debug!(%network, ?lesson, "a direct leg");
+                let now = self.home.clock.now();
+                self.home.networks().learn(&network, lesson, now);
             }
             Command::Ended(ended) => self.end(state, ended),
         }
@@ -235,6 +249,7 @@ impl Request {
 impl State {
     fn ended(&self, ended: machine::Ended) -> Ended {
         let Carried {
+            path_kind,
             session,
             offsets,
             detail,
@@ -245,6 +260,7 @@ impl State {
             path: None,
             session: *session,
             client: None,
+            path_kind: *path_kind,
             code: ended.code,
             stage: ended.stage,
             duration: ended.elapsed,
@@ -281,8 +297,8 @@ impl Owner for Request {
         &self.home.runtime
     }
 
-    fn leg_up(self: &Arc<Self>, leg: LegKey) {
-        self.drive(|state, now| state.machine.leg_up(leg, now));
+    fn leg_up(self: &Arc<Self>, leg: LegKey, local: IpAddr) {
+        self.drive(|state, now| state.machine.leg_up(leg, local, now));
     }
 
     fn frame(self: &Arc<Self>, leg: LegKey, frame: Frame<'_>) {
@@ -311,11 +327,16 @@ impl Owner for Request {
     }
 
     async fn path(self: &Arc<Self>, key: LegKey, leg: Leg, start: PathStart) {
-        let (end, carried) = serve::run(self, leg, start).await;
+        let Served {
+            end,
+            carried,
+            unserved,
+        } = serve::run(self, leg, start).await;
         self.drive(|state, now| {
             if state.path.take_if(|path| *path == key).is_none() {
                 return;
             }
+            state.viewer = unserved;
             // A path that was asked for in vain to resume carried nothing; what the one before it carried stands.
             if carried.session.is_some() || state.carried.session.is_none() {
                 state.carried = carried;

@@ -3,6 +3,7 @@ use std::sync::Arc;
 
 use rustls::NamedGroup;
 use telerelay_leg::config::inner_client;
+use telerelay_outer::PathKind;
 use telerelay_outer::client::PathEnd;
 use telerelay_session::{
     Cause, Client as ClientRole, ClientSession, Ended, Event, Pairing, Request as Ask,
@@ -18,20 +19,29 @@ use super::request::{Carried, PathStart, Request, Viewer};
 use crate::connection::Leg;
 use crate::event::{ClientEvent, Opened};
 use crate::local::Local;
-use crate::pump::{Outcome, PATH, Secured, Side, Wake};
+use crate::pump::{Outcome, PATH, Secured, Side, Wake, kind_of};
 use crate::stack::StackError;
 
+/// What became of a path.
+pub(super) struct Served {
+    pub(super) end: PathEnd,
+    pub(super) carried: Carried,
+    /// Who still waits for a session, where the path did not live to carry one.
+    pub(super) unserved: Option<Viewer>,
+}
+
 /// Runs the path to its end.
-pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> (PathEnd, Carried) {
+pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> Served {
     match open(request, leg, start).await {
-        Ok(carried) => carried,
-        Err((end, detail)) => (
+        Ok(served) => served,
+        Err((end, detail)) => Served {
             end,
-            Carried {
+            carried: Carried {
                 detail,
                 ..Carried::default()
             },
-        ),
+            unserved: None,
+        },
     }
 }
 
@@ -40,11 +50,12 @@ async fn open(
     request: &Arc<Request>,
     leg: Leg,
     start: PathStart,
-) -> Result<(PathEnd, Carried), (PathEnd, String)> {
+) -> Result<Served, (PathEnd, String)> {
     let PathStart {
         path,
         attempt,
         viewer,
+        direct,
     } = start;
     let home = &request.home;
     let closed = |code: Code, stage: Stage| PathEnd::Closed {
@@ -56,7 +67,7 @@ async fn open(
     let mut stopping = home.stopping.subscribe();
     let secured = match inner_client(&home.credentials, home.root.clone(), home.computer) {
         Ok(inner) => tokio::select! {
-            secured = Secured::handshake(leg, inner.into()) => secured,
+            secured = Secured::handshake(leg, inner.into(), direct) => secured,
             // An error: the client itself is gone.
             _ = stopping.wait_for(|stopping| *stopping) => {
                 return Err((closed(Code::Interrupted, Stage::Inner), String::new()));
@@ -101,29 +112,27 @@ async fn open(
     let side = ClientSide {
         request: request.clone(),
         attempt,
+        kind: kind_of(direct),
         viewer,
         opened,
         stopping,
         viewer_left: false,
         leaving: None,
+        stage: Stage::Inner,
         refused: false,
+        is_open: false,
+        unproven: None,
     };
-    let (Outcome { ended, session }, side) = secured.run(session, side, home.clock).await;
-    let carried = Carried {
-        session: session.id(),
-        offsets: Some(session.offsets()),
-        viewer_left: side.viewer_left,
-        detail: String::new(),
-    };
-    Ok((end_of(ended, session.id(), side.refused), carried))
+    let (outcome, side) = secured.run(session, side, home.clock).await;
+    Ok(side.served(outcome))
 }
 
 /// What the end of the session means for the request. `refused`: the agent did not believe this end's certificate, which it says behind
-/// this end's part of the handshake, so that it comes as the path's end; behind `AUTH_DONE` it has believed it.
+/// this end's part of the handshake, so that it comes as the path's end.
 fn end_of(ended: Ended, session: Option<SessionId>, refused: bool) -> PathEnd {
     let Ended { code, stage, cause } = ended;
     match (cause, session) {
-        (Cause::PathLost, None) if refused && stage <= Stage::Auth => PathEnd::Closed {
+        (Cause::PathLost, None) if refused => PathEnd::Closed {
             code: Code::Identity.into(),
             stage: Stage::Inner,
         },
@@ -152,6 +161,7 @@ enum Arriving {
 struct ClientSide {
     request: Arc<Request>,
     attempt: AttemptId,
+    kind: PathKind,
     viewer: Arriving,
     /// Told when the session is open, by the first.
     opened: Option<oneshot::Sender<()>>,
@@ -160,18 +170,78 @@ struct ClientSide {
     viewer_left: bool,
     /// The viewer closed its sending side: how many bytes it had taken then, and until when it has to take more.
     leaving: Option<(u64, Instant)>,
+    /// How far the session has come.
+    stage: Stage,
     /// The agent did not believe this end's certificate.
     refused: bool,
+    /// The session was opened, and perhaps carried something.
+    is_open: bool,
+    /// The path was lost before.
+    unproven: Option<Unproven>,
+}
+
+/// A path that was lost behind its handshake, before a session was open.
+#[derive(Clone, Copy, Debug)]
+struct Unproven {
+    /// This end's leg was direct and had not proved itself.
+    is_own: bool,
+}
+
+impl ClientSide {
+    /// What became of the path, now that it is over.
+    fn served(self, outcome: Outcome<ClientRole>) -> Served {
+        let Outcome {
+            ended,
+            session,
+            unserved,
+        } = outcome;
+        let path_kind = Some(self.kind);
+        if let Some(Unproven { is_own }) = self.unproven {
+            return Served {
+                end: PathEnd::Unproven {
+                    stage: ended.stage,
+                    is_own,
+                },
+                carried: Carried {
+                    path_kind,
+                    ..Carried::default()
+                },
+                unserved: self.still_waits(unserved),
+            };
+        }
+        Served {
+            carried: Carried {
+                path_kind,
+                session: session.id(),
+                offsets: Some(session.offsets()),
+                viewer_left: self.viewer_left,
+                detail: String::new(),
+            },
+            end: end_of(ended, session.id(), self.refused),
+            unserved: None,
+        }
+    }
+
+    /// Who waits for a session that was not carried. `let_in`: a viewer that was here already.
+    fn still_waits(self, let_in: Option<Local>) -> Option<Viewer> {
+        match (self.viewer, self.opened) {
+            (Arriving::Expected(first), Some(opened)) => Some(Viewer::Expected { first, opened }),
+            (Arriving::Here(Some(local)), _) => Some(Viewer::Here(local)),
+            _ => let_in.map(Viewer::Here),
+        }
+    }
 }
 
 impl Side<ClientRole> for ClientSide {
     fn event(&mut self, session: &mut Session<ClientRole>, event: Event) {
         match event {
             Event::Opened(opened) => {
+                self.is_open = true;
                 (self.request.home.sink)(ClientEvent::Opened(Opened {
                     attempt: self.attempt,
                     session: opened.session,
                     client: None,
+                    path_kind: self.kind,
                     rules: opened.rules.iter().map(ToString::to_string).collect(),
                 }));
                 if let Some(told) = self.opened.take() {
@@ -186,11 +256,17 @@ impl Side<ClientRole> for ClientSide {
     }
 
     fn reached(&mut self, stage: Stage) {
+        self.stage = stage;
         self.request.reached(stage, String::new());
     }
 
-    fn path_gone(&mut self, error: &StackError) {
-        self.refused = matches!(error, StackError::Inner(rustls::Error::AlertReceived(_)));
+    fn path_gone(&mut self, error: &StackError, unproven: bool) {
+        // Behind `AUTH_DONE` the agent has believed this end.
+        self.refused = self.stage <= Stage::Auth
+            && matches!(error, StackError::Inner(rustls::Error::AlertReceived(_)));
+        if !self.is_open && !self.refused {
+            self.unproven = Some(Unproven { is_own: unproven });
+        }
     }
 
     fn local_shut(&mut self) {}
@@ -219,7 +295,9 @@ impl Side<ClientRole> for ClientSide {
 
     /// Nobody is served by this session any more: who has come for it and was not taken gets one of their own.
     fn over(&mut self) {
-        if let Arriving::Expected(first) = &mut self.viewer {
+        if self.unproven.is_none()
+            && let Arriving::Expected(first) = &mut self.viewer
+        {
             first.close();
             if let Ok(local) = first.try_recv() {
                 self.request.home.serve(local);

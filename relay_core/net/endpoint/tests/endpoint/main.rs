@@ -7,4 +7,5 @@ mod peers;
 mod relay;
 mod stopping;
 mod stranger;
+mod switching;
 mod world;

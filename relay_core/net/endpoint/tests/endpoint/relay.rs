@@ -1,12 +1,14 @@
 //! A relay node for tests: the machine of PROTOCOL.md §5 over real sockets, honest, and able to break a path.
+mod path;
+
 use std::collections::{BTreeMap, VecDeque};
 use std::future::ready;
 use std::io;
-use std::net::{Shutdown, SocketAddr};
+use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
-use socket2::SockRef;
+use path::Half;
 use telerelay_leg::accept::{accept, linger};
 use telerelay_leg::config::NodeConfigs;
 use telerelay_leg::socket::listen;
@@ -17,11 +19,10 @@ use telerelay_outer::node::{
     Standing, Terminal,
 };
 use telerelay_outer::{How, LegKey, PathKind, Traffic};
-use telerelay_wire::bounded::List;
 use telerelay_wire::ids::{ClientAddress, DeviceId, OrganisationId};
 use telerelay_wire::outer::{Frame, Reader};
 use telerelay_wire::{Entropy, Moment};
-use tokio::io::{AsyncReadExt, Interest};
+use tokio::io::AsyncReadExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::{Notify, mpsc, oneshot};
 use tokio::time::{Duration, sleep, timeout};
@@ -29,7 +30,6 @@ use tokio::time::{Duration, sleep, timeout};
 use crate::world::{PATIENCE, node_name};
 
 const LINGER: Duration = Duration::from_secs(2);
-const UNSENT: usize = 64 * 1024;
 
 /// What a path is made to suffer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -40,6 +40,28 @@ pub(crate) enum Fault {
     BitToAgent,
     /// One bit of the next record towards the client is another one.
     BitToClient,
+}
+
+/// What the node does with a leg that says SWITCH.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(crate) enum Switching {
+    /// What an honest one does.
+    #[default]
+    Answered,
+    /// It does not answer, and goes on in outer TLS towards that leg.
+    Withheld,
+    /// It answers, and goes on in outer TLS nevertheless.
+    Forged,
+    /// It answers, and garbage comes behind.
+    Garbage,
+    /// It answers, and the first raw record has a wrong bit.
+    Spoilt,
+    /// What lies between does not let raw records through, in either direction.
+    Swallowed,
+    /// What lies between resets the connection.
+    Reset,
+    /// It answers twice.
+    Twice,
 }
 
 pub(crate) struct Relay {
@@ -64,18 +86,22 @@ struct State {
     /// CONNECT is not answered.
     silent: bool,
     faults: VecDeque<mpsc::UnboundedSender<Fault>>,
+    /// What is done with the agent's and the client's leg of paths that begin.
+    switching: [Switching; 2],
+    /// Sockets of paths that begin are written in random pieces.
+    chops: bool,
     terminals: mpsc::UnboundedSender<Terminal>,
 }
 
-enum Order {
+pub(super) enum Order {
     Send(Frame<'static>),
     Close(How),
     Give(oneshot::Sender<Leg>),
 }
 
-struct Leg {
-    socket: TcpStream,
-    tls: Tls,
+pub(super) struct Leg {
+    pub(super) socket: TcpStream,
+    pub(super) tls: Tls,
 }
 
 impl Relay {
@@ -84,10 +110,15 @@ impl Relay {
         configs: NodeConfigs,
         organisation: OrganisationId,
         agent: DeviceId,
+        features: &[&str],
     ) -> Self {
+        let features: Vec<_> = features
+            .iter()
+            .map(|&feature| feature.try_into().unwrap())
+            .collect();
         let greeting = Greeting {
             node: node_name(),
-            features: List::default(),
+            features: features.try_into().unwrap(),
             return_window: 1,
             banner: None,
         };
@@ -106,6 +137,8 @@ impl Relay {
                 agent,
                 silent: false,
                 faults: VecDeque::new(),
+                switching: [Switching::Answered; 2],
+                chops: false,
                 terminals: told,
             }),
             configs,
@@ -131,6 +164,16 @@ impl Relay {
     /// Every CONNECT leads to this device from now on.
     pub(crate) fn lead_to(&self, agent: DeviceId) {
         self.shared.state.lock().unwrap().agent = agent;
+    }
+
+    /// What is done with the agent's and the client's SWITCH from now on.
+    pub(crate) fn treat_switch(&self, agent: Switching, client: Switching) {
+        self.shared.state.lock().unwrap().switching = [agent, client];
+    }
+
+    /// Writes to the sockets of paths in random pieces from now on.
+    pub(crate) fn chop(&self) {
+        self.shared.state.lock().unwrap().chops = true;
     }
 
     /// Does something to the oldest path that nothing was done to.
@@ -210,12 +253,17 @@ impl Shared {
                 let (spoil, faults) = mpsc::unbounded_channel();
                 state.faults.push_back(spoil);
                 let shared = self.clone();
+                let (switching, chops) = (state.switching, state.chops);
                 tokio::spawn(async move {
-                    let traffic = match (agent.await, client.await) {
-                        (Ok(agent), Ok(client)) => move_bytes(agent, client, ordered, faults).await,
-                        _ => Traffic::default(),
+                    let (traffic, kind) = match (agent.await, client.await) {
+                        (Ok(agent), Ok(client)) => {
+                            let [agent, client] = [(agent, switching[0]), (client, switching[1])]
+                                .map(|(leg, switching)| Half::new(leg, switching, chops));
+                            path::move_bytes(agent, client, ordered, faults).await
+                        }
+                        _ => (Traffic::default(), PathKind::Wrapped),
                     };
-                    shared.path_ended(join, traffic);
+                    shared.path_ended(join, traffic, kind);
                 });
             }
             Command::Terminal(terminal) => drop(state.terminals.send(*terminal)),
@@ -227,13 +275,13 @@ impl Shared {
         }
     }
 
-    fn path_ended(self: &Arc<Self>, join: Join, traffic: Traffic) {
+    fn path_ended(self: &Arc<Self>, join: Join, traffic: Traffic, kind: PathKind) {
         self.drive(|state, now| {
             state.legs.remove(&join.agent);
             state.legs.remove(&join.client);
             let end = PathEnd {
                 traffic,
-                kind: PathKind::Wrapped,
+                kind,
                 cause: Cause::Leg,
             };
             state.machine.path_ended(join.path, end, now);
@@ -378,114 +426,6 @@ impl Leg {
         if let Ok(Ok(())) = timeout(LINGER, self.flush()).await {
             linger(&mut self.socket, LINGER).await;
         }
-    }
-
-    async fn ready(&self, read: bool) {
-        let write = !self.tls.outgoing().is_empty();
-        let interest = match (read, write) {
-            (true, true) => Interest::READABLE | Interest::WRITABLE,
-            (true, false) => Interest::READABLE,
-            (false, true) => Interest::WRITABLE,
-            (false, false) => return std::future::pending().await,
-        };
-        // What is wrong shows when it is read or written.
-        drop(self.socket.ready(interest).await);
-    }
-}
-
-/// Moves records both ways until both directions have ended, a leg breaks, or it is told otherwise.
-async fn move_bytes(
-    mut agent: Leg,
-    mut client: Leg,
-    mut orders: mpsc::UnboundedReceiver<Order>,
-    mut faults: mpsc::UnboundedReceiver<Fault>,
-) -> Traffic {
-    let mut traffic = Traffic::default();
-    let (mut up, mut down) = (Direction::default(), Direction::default());
-    while let (Ok(moved_up), Ok(moved_down)) = (
-        up.shift(&mut client, &mut agent, &mut traffic.to_agent),
-        down.shift(&mut agent, &mut client, &mut traffic.to_client),
-    ) {
-        if up.is_over && down.is_over && !client.try_flush().is_ok_and(|left| left) {
-            break;
-        }
-        if moved_up || moved_down {
-            tokio::task::yield_now().await;
-            continue;
-        }
-        tokio::select! {
-            () = agent.ready(down.wants(&client)) => {}
-            () = client.ready(up.wants(&agent)) => {}
-            fault = faults.recv() => match fault {
-                Some(Fault::BitToAgent) => up.spoiled = true,
-                Some(Fault::BitToClient) => down.spoiled = true,
-                Some(Fault::Reset) => {
-                    agent.socket.set_zero_linger().unwrap();
-                    client.socket.set_zero_linger().unwrap();
-                    return traffic;
-                }
-                None => return traffic,
-            },
-            // Close is all that a path is told.
-            _ = orders.recv() => break,
-        }
-    }
-    tokio::join!(agent.leave(), client.leave());
-    traffic
-}
-
-#[derive(Default)]
-struct Direction {
-    is_over: bool,
-    /// The next record is to be spoiled.
-    spoiled: bool,
-}
-
-impl Direction {
-    fn wants(&self, dst: &Leg) -> bool {
-        !self.is_over && dst.tls.outgoing().len() < UNSENT
-    }
-
-    fn shift(&mut self, src: &mut Leg, dst: &mut Leg, carried: &mut u64) -> io::Result<bool> {
-        let mut moved = false;
-        while self.wants(dst) {
-            let mut record = Vec::new();
-            match src
-                .tls
-                .read_record(|plaintext| record.extend_from_slice(plaintext))
-                .map_err(io::Error::other)?
-            {
-                Progress::Record if record.is_empty() => {}
-                Progress::Record => {
-                    if let Some(last) = record.last_mut()
-                        && std::mem::take(&mut self.spoiled)
-                    {
-                        *last ^= 1;
-                    }
-                    *carried += record.len() as u64;
-                    dst.tls.write(&record).map_err(io::Error::other)?;
-                    moved = true;
-                }
-                Progress::Closed => self.end(dst),
-                Progress::Starved => {
-                    match src.socket.try_read_buf(src.tls.read_buffer(64 * 1024)) {
-                        Ok(0) => self.end(dst),
-                        Ok(_) => moved = true,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                        Err(error) => return Err(error),
-                    }
-                }
-            }
-        }
-        if !dst.try_flush()? && self.is_over {
-            SockRef::from(&dst.socket).shutdown(Shutdown::Write)?;
-        }
-        Ok(moved)
-    }
-
-    fn end(&mut self, dst: &mut Leg) {
-        self.is_over = true;
-        dst.tls.close_notify();
     }
 }
 

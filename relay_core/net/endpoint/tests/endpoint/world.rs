@@ -7,12 +7,13 @@ use std::time::Duration;
 
 use telerelay_endpoint::{
     Agent, AgentConfig, AgentEvent, Client, ClientConfig, ClientEvent, Ended, LocalAddress,
-    SessionRules,
+    PathChoice, SessionRules,
 };
 use telerelay_leg::config::NodeConfigs;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::trust::{Anchor, Organisations, Pins};
 use telerelay_mint::{Cluster, Minted, Organisation};
+use telerelay_outer::DIRECT;
 use telerelay_wire::ids::{Address, ComputerId, NodeAddress, NodeName, Program, Service};
 use telerelay_wire::{Code, Reason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -35,11 +36,23 @@ pub(crate) struct World {
     pub(crate) client: Minted,
     pub(crate) relay: Relay,
     pub(crate) desktop: TcpListener,
+    /// What its endpoints are set to.
+    pub(crate) agent_path: PathChoice,
+    pub(crate) client_path: PathChoice,
 }
 
 impl World {
-    /// A node that runs, a desktop that listens.
+    /// A node that runs and does no SWITCH, a desktop that listens.
     pub(crate) async fn new() -> Self {
+        Self::with(&[]).await
+    }
+
+    /// The same with a node that does SWITCH.
+    pub(crate) async fn direct() -> Self {
+        Self::with(&[DIRECT]).await
+    }
+
+    async fn with(features: &[&str]) -> Self {
         let cluster = Cluster::new();
         let organisation = Organisation::new("organisation");
         let organisations = Arc::new(Organisations::default());
@@ -48,12 +61,14 @@ impl World {
         let configs = NodeConfigs::new(&node, &organisations).unwrap();
         let agent = organisation.agent(COMPUTER);
         Self {
-            relay: Relay::start(configs, organisation.id(), agent.device),
+            relay: Relay::start(configs, organisation.id(), agent.device, features),
             client: organisation.client(),
             agent,
             organisation,
             cluster,
             desktop: TcpListener::bind("127.0.0.1:0").await.unwrap(),
+            agent_path: PathChoice::Auto,
+            client_path: PathChoice::Auto,
         }
     }
 
@@ -105,6 +120,7 @@ impl World {
             desktop: LocalAddress::Tcp(desktop),
             service: Service::Rfb,
             program: Program::try_from("agent/1").unwrap(),
+            path: self.agent_path,
         };
         let (told, mut tells) = mpsc::unbounded_channel();
         // Whoever has seen enough takes no more.
@@ -147,6 +163,7 @@ impl World {
             service: Service::Rfb,
             door: "127.0.0.1:0".parse().unwrap(),
             program: Program::try_from("client/1").unwrap(),
+            path: self.client_path,
         };
         let (told, events) = mpsc::unbounded_channel();
         let sink = Arc::new(move |event| drop(told.send(event)));

@@ -8,6 +8,7 @@ use telerelay_wire::outer::{Cut, Features, Frame, Goaway, Incoming, News, Welcom
 
 use crate::dial::Hop;
 use crate::leg::{How, LegKey};
+use crate::networks::PathChoice;
 
 /// What an agent says of itself and whom it may dial.
 #[derive(Clone, Debug)]
@@ -20,6 +21,8 @@ pub struct Config {
     pub features: Features,
     /// Its program and version.
     pub program: Program,
+    /// Whether its legs may put their outer TLS down.
+    pub path: PathChoice,
 }
 
 /// What the driver is to do next.
@@ -36,7 +39,14 @@ pub enum Command {
     Verdict(Box<Incoming>),
     /// The leg is a path: start inner TLS as server, expecting the device of INCOMING. Ends with
     /// [`Agent::path_ended`](super::Agent::path_ended).
-    StartPath(LegKey, Box<Incoming>),
+    StartPath {
+        /// The leg.
+        leg: LegKey,
+        /// What was accepted.
+        incoming: Box<Incoming>,
+        /// Put outer TLS down behind the last flight of the inner handshake.
+        direct: bool,
+    },
     /// Told out: the ready connection stands.
     Online {
         /// Which node and address.

@@ -4,68 +4,27 @@
 //! One leg at most is Dialling, Hello, Ready or Asked: the ready connection, here called the post. A leg that has
 //! accepted a request leaves the post, and the next dial begins in the same step.
 mod command;
+mod post;
 
+use core::net::IpAddr;
 use core::time::Duration;
-use std::collections::{BTreeMap, BTreeSet, VecDeque};
+use std::collections::{BTreeMap, VecDeque};
 
-use telerelay_wire::ids::{NodeAddress, PathId, Role};
+use telerelay_wire::ids::{NodeAddress, PathId, Role, Stage};
 use telerelay_wire::outer::{
     Accept, Error, Frame, Hello, Incoming, Keepalive, Refuse, SessionEnd, Welcome,
 };
 use telerelay_wire::{Code, Entropy, FrameError, Moment, Reason, limits};
 
 use crate::deadlines::{Deadlines, Due};
-use crate::dial::{Comeback, Hop, Tour};
+use crate::dial::{Comeback, Tour};
 use crate::leg::{How, LegKey, VERSION};
+use crate::networks::{Lesson, Network, Networks, PathChoice, does_switch};
 use crate::refusal::Refusal;
 
+use post::{Accepted, Post, Timer};
+
 pub use command::{Command, Config, PathReport, Verdict};
-
-/// Every timer of an agent.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
-enum Timer {
-    /// Time to dial again.
-    Dial,
-    /// This address does not answer.
-    Address,
-    /// WELCOME does not come.
-    Welcome,
-    /// Time for KEEPALIVE(ask).
-    Keepalive,
-    /// KEEPALIVE(ask) was not answered.
-    KeepaliveAnswer,
-    /// `verdict` was not answered.
-    Verdict,
-    /// PAIRED did not come for this leg.
-    Paired(LegKey),
-}
-
-/// Where the ready connection is.
-#[derive(Debug)]
-enum Post {
-    /// Nowhere: not started, stopped, or sent away for good.
-    Empty,
-    /// Not before its time.
-    Waiting,
-    /// Dialling an address.
-    Dialling { leg: LegKey, hop: Hop, tour: Tour },
-    /// HELLO was sent.
-    Hello { leg: LegKey, hop: Hop, tour: Tour },
-    /// WELCOME came.
-    Ready { leg: LegKey },
-    /// INCOMING came and `verdict` was asked.
-    Asked {
-        leg: LegKey,
-        incoming: Box<Incoming>,
-    },
-}
-
-/// A leg that sent ACCEPT and waits for PAIRED.
-#[derive(Debug)]
-struct Accepted {
-    incoming: Box<Incoming>,
-    due: Due<Timer>,
-}
 
 /// The agent.
 #[derive(Debug)]
@@ -84,7 +43,9 @@ pub struct Agent {
     /// ERROR's `retry`: no dial before it.
     not_before: Moment,
     accepted: BTreeMap<LegKey, Accepted>,
-    paths: BTreeSet<PathId>,
+    /// Where one is direct, with its network.
+    paths: BTreeMap<PathId, Option<Network>>,
+    networks: Networks,
     /// Reports that wait for a ready connection.
     reports: VecDeque<SessionEnd>,
     deadlines: Deadlines<Timer>,
@@ -106,7 +67,8 @@ impl Agent {
             comeback: Comeback::new(),
             not_before: Moment::ZERO,
             accepted: BTreeMap::new(),
-            paths: BTreeSet::new(),
+            paths: BTreeMap::new(),
+            networks: Networks::default(),
             reports: VecDeque::new(),
             deadlines: Deadlines::new(),
             commands: VecDeque::new(),
@@ -133,7 +95,10 @@ impl Agent {
     /// Leaves: no dial any more, nothing accepted. Paths go on; end them before, so that their reports still leave.
     pub fn stop(&mut self) {
         let post = self.leave_post();
-        if let Post::Asked { leg, ref incoming } = post {
+        if let Post::Asked {
+            leg, ref incoming, ..
+        } = post
+        {
             self.refuse(leg, incoming, Code::Absent.into());
         }
         if let Some(leg) = post.leg() {
@@ -166,8 +131,8 @@ impl Agent {
         self.clock = (unix_s, now);
     }
 
-    /// A dial succeeded, outer TLS included.
-    pub fn leg_up(&mut self, key: LegKey, now: Moment) {
+    /// A dial succeeded, from this address of the machine, outer TLS included.
+    pub fn leg_up(&mut self, key: LegKey, local: IpAddr, now: Moment) {
         if !matches!(&self.post, Post::Dialling { leg, .. } if *leg == key) {
             return;
         }
@@ -185,8 +150,14 @@ impl Agent {
         };
         self.commands
             .push_back(Command::Send(leg, Frame::Hello(hello)));
+        let network = Network::new(hop.node.clone(), local);
         self.take_post(
-            Post::Hello { leg, hop, tour },
+            Post::Hello {
+                leg,
+                hop,
+                network,
+                tour,
+            },
             now + limits::HANDSHAKE,
             Timer::Welcome,
         );
@@ -236,7 +207,12 @@ impl Agent {
         if !matches!(&self.post, Post::Asked { incoming, .. } if incoming.path == path) {
             return;
         }
-        let Post::Asked { leg, incoming } = self.leave_post() else {
+        let Post::Asked {
+            leg,
+            direct,
+            incoming,
+        } = self.leave_post()
+        else {
             return;
         };
         match verdict {
@@ -247,6 +223,7 @@ impl Agent {
                 ));
                 let mut accepted = Accepted {
                     incoming,
+                    direct,
                     due: None,
                 };
                 self.deadlines
@@ -256,16 +233,32 @@ impl Agent {
             }
             Verdict::Refuse(reason) => {
                 self.refuse(leg, &incoming, reason);
-                self.take_post(Post::Ready { leg }, now + self.keepalive, Timer::Keepalive);
+                self.take_post(
+                    Post::Ready { leg, direct },
+                    now + self.keepalive,
+                    Timer::Keepalive,
+                );
                 self.send_reports(leg);
             }
         }
     }
 
+    /// The first raw record of a direct path did not verify in time; its end is told apart. Paths that begin from here on stay
+    /// wrapped for a while.
+    pub fn unproven(&mut self, path: PathId, now: Moment) {
+        if let Some(Some(network)) = self.paths.get(&path) {
+            self.networks.learn(network, Lesson::Failed, now);
+        }
+    }
+
     /// A path has ended and its leg is closed. Exactly once for each [`Command::StartPath`].
-    pub fn path_ended(&mut self, path: PathId, report: PathReport) {
-        if !self.paths.remove(&path) {
+    pub fn path_ended(&mut self, path: PathId, report: PathReport, now: Moment) {
+        let Some(direct) = self.paths.remove(&path) else {
             return;
+        };
+        // Nothing was carried before a raw record verified.
+        if let Some(network) = direct.filter(|_| report.stage == Stage::Session) {
+            self.networks.learn(&network, Lesson::Proved, now);
         }
         let PathReport {
             code,
@@ -284,7 +277,7 @@ impl Agent {
             session,
             notices,
         });
-        if let Post::Ready { leg } = self.post {
+        if let Post::Ready { leg, .. } = self.post {
             self.send_reports(leg);
         }
     }
@@ -346,11 +339,15 @@ impl Agent {
             (Post::Ready { .. }, Frame::Incoming(incoming)) if self.is_in_use(incoming.path) => {
                 self.break_off(key, Code::PathUnknown, now, entropy);
             }
-            (Post::Ready { .. }, Frame::Incoming(incoming)) => {
-                let incoming = Box::new(incoming);
+            (Post::Ready { direct, .. }, Frame::Incoming(incoming)) => {
+                let (direct, incoming) = (direct.clone(), Box::new(incoming));
                 self.commands.push_back(Command::Verdict(incoming.clone()));
                 self.take_post(
-                    Post::Asked { leg: key, incoming },
+                    Post::Asked {
+                        leg: key,
+                        direct,
+                        incoming,
+                    },
                     now + limits::VERDICT,
                     Timer::Verdict,
                 );
@@ -364,7 +361,7 @@ impl Agent {
 
     /// A path ID serves one pairing (PROTOCOL.md §5.2): two sessions under one could not be told apart, by CUT and by `SESSION_END`.
     fn is_in_use(&self, path: PathId) -> bool {
-        self.paths.contains(&path)
+        self.paths.contains_key(&path)
             || self
                 .accepted
                 .values()
@@ -414,9 +411,15 @@ impl Agent {
                 };
                 self.deadlines.disarm(&mut accepted.due);
                 if paired.path == accepted.incoming.path {
-                    self.paths.insert(paired.path);
-                    self.commands
-                        .push_back(Command::StartPath(key, accepted.incoming));
+                    let direct = accepted
+                        .direct
+                        .filter(|network| !self.networks.is_wrapped(network, now));
+                    self.commands.push_back(Command::StartPath {
+                        leg: key,
+                        incoming: accepted.incoming,
+                        direct: direct.is_some(),
+                    });
+                    self.paths.insert(paired.path, direct);
                 } else {
                     self.last_error(key, Code::PathUnknown, now);
                 }
@@ -434,7 +437,10 @@ impl Agent {
     }
 
     fn welcomed(&mut self, welcome: Welcome, now: Moment, entropy: &mut dyn Entropy) {
-        let Post::Hello { leg, hop, .. } = self.leave_post() else {
+        let Post::Hello {
+            leg, hop, network, ..
+        } = self.leave_post()
+        else {
             return;
         };
         if welcome.version != VERSION {
@@ -447,7 +453,13 @@ impl Agent {
         // Not longer than what firewalls remember, not so short that it is a load.
         let told = Duration::from_secs(welcome.keepalive.into());
         self.keepalive = told.clamp(Duration::from_secs(1), limits::KEEPALIVE);
-        self.take_post(Post::Ready { leg }, now + self.keepalive, Timer::Keepalive);
+        let may_switch = self.config.path == PathChoice::Auto && does_switch(&welcome.features);
+        let direct = may_switch.then_some(network);
+        self.take_post(
+            Post::Ready { leg, direct },
+            now + self.keepalive,
+            Timer::Keepalive,
+        );
         self.commands.push_back(Command::Online {
             hop,
             welcome: Box::new(welcome),
@@ -569,17 +581,5 @@ impl Agent {
     fn leave_post(&mut self) -> Post {
         self.deadlines.disarm(&mut self.due);
         core::mem::replace(&mut self.post, Post::Empty)
-    }
-}
-
-impl Post {
-    fn leg(&self) -> Option<LegKey> {
-        match self {
-            Self::Empty | Self::Waiting => None,
-            Self::Dialling { leg, .. }
-            | Self::Hello { leg, .. }
-            | Self::Ready { leg }
-            | Self::Asked { leg, .. } => Some(*leg),
-        }
     }
 }

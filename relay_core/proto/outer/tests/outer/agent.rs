@@ -274,7 +274,7 @@ fn an_allowed_request_is_accepted_and_the_next_dial_begins() {
         "the answer to a KEEPALIVE that INCOMING crossed"
     );
     assert_eq!(office.frame(0, paired(1)), ["0 path"]);
-    let Some(Command::StartPath(_, told)) = office.commands.last() else {
+    let Some(Command::StartPath { incoming: told, .. }) = office.commands.last() else {
         panic!()
     };
     assert_eq!(

@@ -1,4 +1,5 @@
 //! A node with a virtual clock, and everybody who talks to it.
+use core::net::IpAddr;
 use core::time::Duration;
 use std::sync::Arc;
 
@@ -65,6 +66,11 @@ pub(crate) fn device(number: u8) -> DeviceId {
 
 pub(crate) fn program() -> Program {
     Program::try_from("telerelay-test/1").expect("fits")
+}
+
+/// The address that endpoints dial from.
+pub(crate) fn local() -> IpAddr {
+    IpAddr::from([192, 0, 2, 7])
 }
 
 pub(crate) fn agent_of(org: u8, number: u8) -> Identity {

@@ -1,33 +1,37 @@
 //! One request of a client, from its first dial to its one end (PROTOCOL.md §5.5).
 use core::time::Duration;
 
-use telerelay_outer::LegKey;
 use telerelay_outer::client::{Client, Command, Config, PathEnd};
+use telerelay_outer::{DIRECT, LegKey, Networks, PathChoice};
 use telerelay_wire::ids::{
     AttemptId, ComputerId, Instance, NodeAddress, PathId, Resume, Service, SessionId, Stage,
 };
 use telerelay_wire::outer::{Error, Frame, Paired, Redirect, Welcome};
 use telerelay_wire::{Code, FrameError, Moment};
 
-use crate::bench::{EPOCH, Seeded, ask, ms, node, program, secs};
+use crate::bench::{EPOCH, Seeded, ask, local, ms, node, program, secs};
 use crate::show;
 
 /// A client with a virtual clock; the test plays the node.
-struct Home {
-    client: Client,
-    now: Moment,
+pub(crate) struct Home {
+    pub(crate) client: Client,
+    pub(crate) now: Moment,
     entropy: Seeded,
     commands: Vec<Command>,
 }
 
 impl Home {
-    fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self::with(vec![node("n1", &["n1:1", "n1:2"])])
     }
 
     fn with(nodes: Vec<NodeAddress>) -> Self {
+        Self::set_to(config(nodes))
+    }
+
+    pub(crate) fn set_to(config: Config) -> Self {
         let mut entropy = Seeded(1);
-        let client = Client::new(config(nodes), EPOCH, Moment::ZERO, &mut entropy);
+        let client = Client::new(config, EPOCH, Moment::ZERO, &mut entropy);
         Self::of(client, entropy)
     }
 
@@ -40,7 +44,7 @@ impl Home {
         }
     }
 
-    fn out(&mut self) -> Vec<String> {
+    pub(crate) fn out(&mut self) -> Vec<String> {
         let mut lines = Vec::new();
         while let Some(command) = self.client.poll_command() {
             lines.push(show::of_client(&command));
@@ -65,8 +69,8 @@ impl Home {
         lines
     }
 
-    fn up(&mut self, leg: u64) -> Vec<String> {
-        self.client.leg_up(LegKey(leg), self.now);
+    pub(crate) fn up(&mut self, leg: u64) -> Vec<String> {
+        self.client.leg_up(LegKey(leg), local(), self.now);
         self.out()
     }
 
@@ -75,20 +79,20 @@ impl Home {
         self.out()
     }
 
-    fn frame(&mut self, leg: u64, frame: Frame<'_>) -> Vec<String> {
+    pub(crate) fn frame(&mut self, leg: u64, frame: Frame<'_>) -> Vec<String> {
         self.client.frame(LegKey(leg), frame, self.now);
         self.out()
     }
 
     fn lose(&mut self, resume: Option<Resume>) -> Vec<String> {
-        self.client.path_ended(
-            PathEnd::Lost {
-                stage: Stage::Session,
-                resume,
-            },
-            self.now,
-            &mut self.entropy,
-        );
+        self.end(PathEnd::Lost {
+            stage: Stage::Session,
+            resume,
+        })
+    }
+
+    pub(crate) fn end(&mut self, end: PathEnd) -> Vec<String> {
+        self.client.path_ended(end, self.now, &mut self.entropy);
         self.out()
     }
 
@@ -101,14 +105,14 @@ impl Home {
     }
 
     /// Path 1 on leg 0.
-    fn on_path() -> Self {
+    pub(crate) fn on_path() -> Self {
         let mut home = Self::asked();
         home.frame(0, paired());
         home
     }
 }
 
-fn config(nodes: Vec<NodeAddress>) -> Config {
+pub(crate) fn config(nodes: Vec<NodeAddress>) -> Config {
     Config {
         nodes,
         instance: Instance([1; 16]),
@@ -116,13 +120,28 @@ fn config(nodes: Vec<NodeAddress>) -> Config {
         program: program(),
         computer: ComputerId([1; 10]),
         service: Service::Rfb,
+        path: PathChoice::Auto,
+        networks: Networks::default(),
     }
 }
 
 fn welcome() -> Frame<'static> {
+    welcome_with(&[])
+}
+
+/// WELCOME of a node that does SWITCH.
+pub(crate) fn welcome_direct() -> Frame<'static> {
+    welcome_with(&[DIRECT])
+}
+
+fn welcome_with(features: &[&str]) -> Frame<'static> {
+    let features: Vec<_> = features
+        .iter()
+        .map(|&feature| feature.try_into().expect("fits"))
+        .collect();
     Frame::Welcome(Welcome {
         version: 1,
-        features: Vec::new().try_into().expect("fits"),
+        features: features.try_into().expect("fits"),
         node: "n1".parse().expect("a name"),
         keepalive: 45,
         nodes_version: 3,
@@ -131,7 +150,7 @@ fn welcome() -> Frame<'static> {
     })
 }
 
-fn paired() -> Frame<'static> {
+pub(crate) fn paired() -> Frame<'static> {
     Frame::Paired(Paired {
         path: PathId([1; 16]),
     })
@@ -375,7 +394,7 @@ fn a_lost_path_is_asked_for_once_more_as_an_attempt_of_its_own() {
     home.wait(secs(60));
     let first = home.client.attempt();
     home.out();
-    assert_eq!(home.lose(Some(session(1))), ["resuming", "1 dial n1:1"]);
+    assert_eq!(home.lose(Some(session(1))), ["again", "1 dial n1:1"]);
     assert_ne!(home.client.attempt(), first);
     home.wait(ms(20));
     assert_eq!(
@@ -405,7 +424,7 @@ fn the_standby_is_dialled_first_by_whoever_resumes() {
         let mut home = Home::on_path();
         home.entropy = Seeded(seed);
         home.client.set_standby(nodes[1].clone());
-        assert_eq!(home.lose(Some(session(1))), ["resuming", "1 dial n2:1"]);
+        assert_eq!(home.lose(Some(session(1))), ["again", "1 dial n2:1"]);
         assert_eq!(home.gone(1, Code::Unreachable), ["2 dial n1:1"]);
 
         let mut entropy = Seeded(seed);
@@ -439,7 +458,7 @@ fn a_resumed_path_may_be_lost_again() {
     home.up(1);
     home.frame(1, welcome());
     assert_eq!(home.frame(1, paired()), ["accept 0 ms", "1 path resume 1"]);
-    assert_eq!(home.lose(Some(session(2))), ["resuming", "2 dial n1:1"]);
+    assert_eq!(home.lose(Some(session(2))), ["again", "2 dial n1:1"]);
 }
 
 #[test]

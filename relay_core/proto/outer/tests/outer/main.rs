@@ -2,6 +2,7 @@
 mod agent;
 mod bench;
 mod client;
+mod direct;
 mod node_claimed;
 mod node_ending;
 mod node_hello;

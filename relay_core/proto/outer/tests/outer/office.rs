@@ -1,13 +1,13 @@
 //! An agent with a virtual clock, and what a node says to it.
 use core::time::Duration;
 
-use telerelay_outer::LegKey;
 use telerelay_outer::agent::{Agent, Command, Config, PathReport, Verdict};
+use telerelay_outer::{LegKey, PathChoice};
 use telerelay_wire::ids::{AttemptId, DeviceId, Instance, NodeAddress, PathId, Service, Stage};
 use telerelay_wire::outer::{Error, Frame, Incoming, Paired, Welcome};
 use telerelay_wire::{Code, Moment};
 
-use crate::bench::{EPOCH, Seeded, node, program};
+use crate::bench::{EPOCH, Seeded, local, node, program};
 use crate::show;
 
 /// An agent with a virtual clock; the test plays the node.
@@ -24,12 +24,17 @@ impl Office {
     }
 
     pub(crate) fn with(nodes: Vec<NodeAddress>) -> Self {
+        Self::set_to(nodes, PathChoice::Auto)
+    }
+
+    pub(crate) fn set_to(nodes: Vec<NodeAddress>, path: PathChoice) -> Self {
         let features = Vec::new().try_into().expect("fits");
         let config = Config {
             nodes,
             instance: Instance([1; 16]),
             features,
             program: program(),
+            path,
         };
         let agent = Agent::new(config, EPOCH, Moment::ZERO);
         Self {
@@ -71,7 +76,7 @@ impl Office {
     }
 
     pub(crate) fn up(&mut self, leg: u64) -> Vec<String> {
-        self.agent.leg_up(LegKey(leg), self.now);
+        self.agent.leg_up(LegKey(leg), local(), self.now);
         self.out()
     }
 
@@ -123,13 +128,17 @@ impl Office {
     }
 
     pub(crate) fn end_path(&mut self, path: u8, code: Code) -> Vec<String> {
+        self.end_path_at(path, code, Stage::Session)
+    }
+
+    pub(crate) fn end_path_at(&mut self, path: u8, code: Code, stage: Stage) -> Vec<String> {
         let report = PathReport {
             code: code.into(),
-            stage: Stage::Session,
+            stage,
             session: None,
             notices: Vec::new().try_into().expect("fits"),
         };
-        self.agent.path_ended(PathId([path; 16]), report);
+        self.agent.path_ended(PathId([path; 16]), report, self.now);
         self.out()
     }
 }

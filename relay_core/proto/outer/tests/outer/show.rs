@@ -68,7 +68,7 @@ pub(crate) fn of_agent(command: &agent::Command) -> String {
         Command::Send(leg, sent) => send(*leg, sent),
         Command::Close(leg, how) => close(*leg, *how),
         Command::Verdict(_) => "verdict".into(),
-        Command::StartPath(leg, _) => format!("{} path", leg.0),
+        Command::StartPath { leg, direct, .. } => format!("{} {}", leg.0, path(*direct)),
         Command::Online { hop, .. } => format!("online {}", hop.address),
         Command::Offline {
             reason,
@@ -81,6 +81,10 @@ pub(crate) fn of_agent(command: &agent::Command) -> String {
     }
 }
 
+fn path(direct: bool) -> &'static str {
+    if direct { "direct path" } else { "path" }
+}
+
 /// A command of a client.
 pub(crate) fn of_client(command: &client::Command) -> String {
     use client::Command;
@@ -89,15 +93,20 @@ pub(crate) fn of_client(command: &client::Command) -> String {
         Command::Send(leg, sent) => send(*leg, sent),
         Command::Close(leg, how) => close(*leg, *how),
         Command::StartPath {
-            leg, resume: None, ..
-        } => format!("{} path", leg.0),
+            leg,
+            resume: None,
+            direct,
+            ..
+        } => format!("{} {}", leg.0, path(*direct)),
         Command::StartPath {
             leg,
             resume: Some(resume),
+            direct,
             ..
-        } => format!("{} path resume {}", leg.0, resume.generation),
+        } => format!("{} {} resume {}", leg.0, path(*direct), resume.generation),
         Command::Reached { stage, elapsed, .. } => format!("{stage} {} ms", elapsed.as_millis()),
-        Command::Resuming(_) => "resuming".into(),
+        Command::Again(_) => "again".into(),
+        Command::Learnt(network, lesson) => format!("{network}: {lesson:?}"),
         Command::Ended(end) => format!("end {} {}", end.code, end.stage),
     }
 }

@@ -4,7 +4,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use telerelay_outer::agent::{self, Agent, PathReport, Verdict};
 use telerelay_outer::client::{self, Client};
 use telerelay_outer::node::{self, AttemptTicket, Cause, Census, Decision, Side};
-use telerelay_outer::{How, LegKey};
+use telerelay_outer::{How, LegKey, Networks, PathChoice};
 use telerelay_wire::ids::{
     AttemptId, ComputerId, Instance, PathId, Resume, Service, SessionId, Stage,
 };
@@ -12,7 +12,7 @@ use telerelay_wire::outer::Frame;
 use telerelay_wire::{Code, Entropy, Moment};
 
 use crate::bench::{
-    Bench, EPOCH, Seeded, agent_of, client_of, device, ended, ms, node, program, secs,
+    Bench, EPOCH, Seeded, agent_of, client_of, device, ended, local, ms, node, program, secs,
 };
 
 const AGENTS: usize = 4;
@@ -233,6 +233,8 @@ impl World {
                     program: program(),
                     computer: ComputerId([1; 10]),
                     service: Service::Rfb,
+                    path: PathChoice::Auto,
+                    networks: Networks::default(),
                 };
                 let client = Client::new(config, EPOCH, now, &mut self.entropy);
                 self.endpoints[number] = Endpoint::Client(Some(client));
@@ -263,8 +265,8 @@ impl World {
         );
         self.by_end.insert(end, leg);
         match &mut self.endpoints[end.0] {
-            Endpoint::Agent(agent) => agent.leg_up(end.1, now),
-            Endpoint::Client(Some(client)) => client.leg_up(end.1, now),
+            Endpoint::Agent(agent) => agent.leg_up(end.1, local(), now),
+            Endpoint::Client(Some(client)) => client.leg_up(end.1, local(), now),
             Endpoint::Client(None) => {}
         }
         self.drain(end.0);
@@ -348,7 +350,7 @@ impl World {
                     session: None,
                     notices,
                 };
-                agent.path_ended(path, report);
+                agent.path_ended(path, report, now);
             }
             Endpoint::Client(Some(client)) => {
                 client.path_ended(how.clone(), now, &mut self.entropy);
@@ -396,7 +398,7 @@ impl World {
                 let delay = self.random(if slow { 8_000 } else { 50 });
                 self.after(delay, Event::Verdict(number, incoming.path, verdict));
             }
-            Command::StartPath(leg, incoming) => {
+            Command::StartPath { leg, incoming, .. } => {
                 self.started.insert((number, leg), incoming.path);
             }
             Command::Online { .. }
@@ -424,7 +426,7 @@ impl World {
                 self.after(length, Event::Close(number));
             }
             Command::Ended(end) => self.ended.entry(number).or_default().push(end),
-            Command::Reached { .. } | Command::Resuming(_) => {}
+            Command::Reached { .. } | Command::Again(_) | Command::Learnt(..) => {}
         }
     }
 
@@ -496,6 +498,7 @@ fn agent(number: usize) -> Agent {
         instance: Instance([small(number); 16]),
         features: Vec::new().try_into().expect("fits"),
         program: program(),
+        path: PathChoice::Auto,
     };
     Agent::new(config, EPOCH, Moment::ZERO)
 }
