@@ -215,6 +215,16 @@ def test_it_is_the_running_nodes_descriptors_that_count(tmp_path: Path) -> None:
         assert "2000 files may be open" in examine_node(node).sentence("descriptors", "fail")
 
 
+def test_a_memory_budget_beyond_what_there_is_is_named(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path)
+    assert "MiB of memory" in examine_node(node).sentence("memory", "ok")
+    found = examine_node(node, TELERELAY_NODE_MEMORY_BUDGET=str(1 << 50))
+    assert found.failed() == {"memory"}
+    said = found.sentence("memory", "fail")
+    assert "memory_budget is 1073741824 MiB, there are" in said
+    assert "set memory_budget to" in said
+
+
 def test_kernel_settings_that_are_too_small_are_named_with_the_command(tmp_path: Path) -> None:
     small = "echo 128 >/proc/sys/net/core/somaxconn; echo reno >/proc/sys/net/ipv4/tcp_congestion_control;"
     small += "echo 40000 40100 >/proc/sys/net/ipv4/ip_local_port_range; ip link set lo up;"

@@ -33,6 +33,8 @@ ALIVE: Final = {
     "descriptors",
     "descriptors_limit",
     "memory_bytes",
+    "memory_watched_bytes",
+    "memory_budget_bytes",
     "cpu_seconds_total",
     "python_blocks",
     "python_collections_total",

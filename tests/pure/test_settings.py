@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from telerelay.node.memory import default_budget
 from telerelay.node.settings import load
 from telerelay.routing import decide
 from telerelay_endpoint.errors import TelerelayError
@@ -75,6 +76,7 @@ def test_without_anything_it_listens_everywhere() -> None:
         ('advertise = ["relay.example:0"]', "relay.example:0 is no address"),
         ('trusted_networks = ["192.0.2.1/24"]', "192.0.2.1/24 has host bits set"),
         ("handshakes_per_s = 0", "handshakes_per_s"),
+        ("memory_budget = 0", ":1:17: memory_budget: Expected `int` >= 1"),
         ("# here\n\n  workers = 0", ":3:13: workers: Expected `int` >= 1"),
         ('workers = "4"', ":1:11: workers: Expected `int`, got `str`"),
         ("workers = true", ":1:11: workers: Expected `int`, got `bool`"),
@@ -143,6 +145,7 @@ def test_config_show_tells_value_and_source(tmp_path: Path) -> None:
     assert told["workers"] == (2, "TELERELAY_NODE_WORKERS")
     assert told["data"] == (str(tmp_path), "--data")
     assert told["stop_grace_s"] == (10.0, "default")
+    assert told["memory_budget"] == (default_budget(), "default")
     assert all(entry["description"] for entry in shown["settings"].values())
     assert shown["routing"] == {"compiled": decide.COMPILED, "file": decide.__file__}
 

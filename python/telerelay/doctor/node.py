@@ -8,6 +8,7 @@ from typing import Final
 from cryptography import x509
 
 from telerelay.doctor.listeners import check_advertised, check_listeners
+from telerelay.doctor.memory import check_memory
 from telerelay.doctor.running import RunningNode, find_running
 from telerelay.doctor.store import check_store
 from telerelay.node.cluster import Cluster, open_cluster
@@ -49,6 +50,7 @@ def check_node(config: Path | None, data: Path | None, connections: int) -> Iter
     folder = DataFolder(settings.data)
     running = find_running(folder)
     yield from check_descriptors(connections + FILES_BESIDE, running.pid if running else 0)
+    yield from check_memory(settings.memory_budget)
     yield from check_pipes(settings.workers * _PIPES_A_WORKER)
     yield from check_sysctls()
     yield from check_disk(folder.path)

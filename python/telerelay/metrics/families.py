@@ -41,6 +41,13 @@ FAMILIES: Final = (
         "handshakes_failed_total", "counter", "Handshakes that failed.", "handshakes_failed", label="reason"
     ),
     Family("handshake_seconds", "histogram", "From accepting to the end of the handshake.", "handshake"),
+    Family(
+        "memory_shed_total",
+        "counter",
+        "Connections that were refused or closed because memory was short, by the step at which they go.",
+        "shed",
+        label="step",
+    ),
     Family("accept_pauses_total", "counter", "Times that accepting paused.", "accept_pauses"),
     Family(
         "limits_hit_total",
@@ -159,6 +166,14 @@ FAMILIES: Final = (
     Family("descriptors", "gauge", "Descriptors in use.", "descriptors"),
     Family("descriptors_limit", "gauge", "Descriptors that the process may have.", "descriptors_limit"),
     Family("memory_bytes", "gauge", "Resident memory.", "memory_bytes"),
+    Family(
+        "memory_watched_bytes",
+        "gauge",
+        "Anonymous memory, which the budget is for; of each second.",
+        "memory_used",
+    ),
+    Family("memory_budget_bytes", "gauge", "Memory beyond which nobody new is let in.", "memory_budget"),
+    Family("memory_short", "gauge", "1 while nobody new is let in for want of memory.", "memory_short"),
     Family("cpu_seconds_total", "counter", "Processor time of all threads.", "cpu_us", unit=1e-6),
     Family("python_blocks", "gauge", "Small objects of Python.", "python_blocks"),
     Family("python_collections_total", "counter", "Full collections of Python.", "python_collections"),

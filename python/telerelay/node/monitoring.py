@@ -8,6 +8,7 @@ import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
 
+import telerelay_core as core
 from telerelay.audit.spool import Spool
 from telerelay.metrics.readiness import Readiness
 from telerelay.node.bridge import Bridge
@@ -37,7 +38,7 @@ def url(listening: socket.socket) -> str:
     return f"http://[{host}]:{port}/metrics" if ":" in host else f"http://{host}:{port}/metrics"
 
 
-def readiness(draining: Draining, bridge: Bridge, store: Store, spool: Spool) -> Readiness:
+def readiness(node: core.Node, draining: Draining, bridge: Bridge, store: Store, spool: Spool) -> Readiness:
     """A node is ready that takes newcomers, and whose data plane, store and audit do their work.
 
     `draining` is the reason of one that takes nothing new, whether it will end or not.
@@ -49,6 +50,9 @@ def readiness(draining: Draining, bridge: Bridge, store: Store, spool: Spool) ->
     async def data_plane() -> str | None:
         return "the data plane has ended" if bridge.stopped.is_set() else None
 
+    async def memory() -> str | None:
+        return "memory is short" if node.statistics()["memory_short"] else None
+
     async def database() -> str | None:
         try:
             await store.answers()
@@ -59,4 +63,4 @@ def readiness(draining: Draining, bridge: Bridge, store: Store, spool: Spool) ->
     async def audit() -> str | None:
         return "audit records cannot be written" if spool.failing else None
 
-    return Readiness([newcomers, data_plane, database, audit])
+    return Readiness([newcomers, data_plane, memory, database, audit])

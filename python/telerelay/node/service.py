@@ -160,6 +160,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             trusted_networks=settings.trusted_networks,
             handshakes_per_s=settings.handshakes_per_s,
             arrivals_per_s=settings.arrivals_per_s,
+            memory_budget=settings.memory_budget,
         )
         registry = Registry(store, node)
         stack.push_async_callback(registry.flush)
@@ -211,7 +212,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         tasks.start(registry.write_sightings())
         tasks.start(lag.watch())
         tasks.start(ageing.watch())
-        readiness = monitoring.readiness(draining, bridge, store, spool)
+        readiness = monitoring.readiness(node, draining, bridge, store, spool)
         monitors = Connections(create_monitoring_app(NodeCollector(standing.snapshot), readiness))
         stack.push_async_callback(monitors.close, CLOSE_S)
         stack.callback((await monitors.serve(monitored)).close)

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Meta
 from typing_extensions import override
 
+from telerelay.node import memory
 from telerelay_endpoint import places
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.log_lines import Level
@@ -157,6 +158,15 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
         Annotated[int, Meta(ge=1, le=100_000)] | None,
         Meta(description="Log-ins that begin each second; default: 400 for each worker. More wait in turn."),
     ] = None
+    memory_budget: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=1 << 50,
+            description="Bytes of memory beyond which nobody new is let in and whoever is idle is sent away; "
+            f"default: {memory.PERCENT} % of what machine or control group has.",
+        ),
+    ] = msgspec.field(default_factory=memory.default_budget)
     stop_grace_s: Annotated[
         float, Meta(ge=0, le=3_600, description="Seconds that sessions may go on after SIGTERM.")
     ] = 10.0

@@ -72,6 +72,7 @@ impl World {
             trusted_networks: Vec::new(),
             handshakes_per_s: None,
             arrivals_per_s: None,
+            memory_budget: u64::MAX,
         };
         let (told, events) = mpsc::channel();
         let node = Arc::new(Node::new(config, Arc::new(Handed(told))).expect("a node"));

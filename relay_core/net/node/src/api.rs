@@ -1,6 +1,8 @@
 //! A connection of the API: TLS ends here, the plaintext goes through a socket pair to whoever answers (PROTOCOL.md §11).
+use std::cmp::Reverse;
+use std::collections::BTreeMap;
 use std::os::unix::net::UnixStream;
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use telerelay_leg::accept::Accepted;
 use telerelay_leg::plain::{self, Limits};
@@ -10,10 +12,11 @@ use telerelay_wire::limits::{
     API_CONNECTIONS, API_FIRST_BYTE,
 };
 use tokio::net::TcpStream;
+use tokio::sync::oneshot;
 
 use crate::control::Control;
 use crate::counters::Counted;
-use crate::door::Visit;
+use crate::door::{Evicted, Visit};
 use crate::event::{ApiConnection, Event};
 
 /// Runs a connection to its end. `visit`: where it is of nobody known, who may have to go.
@@ -54,6 +57,7 @@ pub(crate) async fn run(
         Some(_) => (API_BYTES_IDENTIFIED, API_ANSWER_IDENTIFIED),
         None => (API_BYTES_ANONYMOUS, API_ANSWER_ANONYMOUS),
     };
+    let mut seat = Seat::take(&control, accepted.identity.is_some());
     let limits = Limits {
         first_byte: API_FIRST_BYTE,
         unanswered,
@@ -67,6 +71,7 @@ pub(crate) async fn run(
     let carried = tokio::select! {
         carried = plain::carry(socket, accepted.tls, ours, Some(limits)) => carried,
         () = evicted(visit, room) => return,
+        () = seat.evicted.wait() => return,
     };
     match carried {
         Ok(()) => {}
@@ -87,5 +92,61 @@ async fn evicted(visit: Option<Visit>, room: usize) {
             evicted.wait().await;
         }
         None => std::future::pending().await,
+    }
+}
+
+/// The connections that are open, for whoever has to close some: those of nobody known first, and of them the newest.
+#[derive(Default)]
+pub(crate) struct Seats(Mutex<Taken>);
+
+#[derive(Default)]
+struct Taken {
+    next: u64,
+    /// Dropped where it has to go.
+    stay: BTreeMap<Number, oneshot::Sender<()>>,
+}
+
+/// Whether somebody known has it, and when it was taken.
+type Number = (bool, Reverse<u64>);
+
+impl Seats {
+    /// Closes so many at most: how many there were.
+    pub(crate) fn shed(&self, most: usize) -> usize {
+        let mut taken = self.lock();
+        let gone = std::iter::from_fn(|| taken.stay.pop_first()).take(most);
+        gone.count()
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Taken> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// A connection's seat, until it ends.
+struct Seat {
+    control: Arc<Control>,
+    number: Number,
+    evicted: Evicted,
+}
+
+impl Seat {
+    fn take(control: &Arc<Control>, is_known: bool) -> Self {
+        let (stay, evicted) = Evicted::pair();
+        let mut taken = control.api.lock();
+        let number = (is_known, Reverse(taken.next));
+        taken.next += 1;
+        taken.stay.insert(number, stay);
+        drop(taken);
+        Self {
+            control: control.clone(),
+            number,
+            evicted,
+        }
+    }
+}
+
+impl Drop for Seat {
+    fn drop(&mut self) {
+        self.control.api.lock().stay.remove(&self.number);
     }
 }

@@ -14,6 +14,7 @@ use telerelay_wire::outer::Frame;
 use telerelay_wire::{Entropy, FrameError, Moment};
 use tokio::sync::{Notify, oneshot, watch};
 
+use crate::api::Seats;
 use crate::counters::Counters;
 use crate::event::{Event, Told};
 use crate::leg::Lent;
@@ -113,6 +114,7 @@ pub(crate) struct Control {
     pub(crate) counters: Arc<Counters>,
     pub(crate) timings: Timings,
     pub(crate) organisations: Arc<Organisations>,
+    pub(crate) api: Seats,
     /// The machine's next deadline is earlier than it was.
     earlier: Notify,
     /// No attempt is left after a stop: everything closes.
@@ -134,6 +136,7 @@ impl Control {
             counters: Arc::default(),
             timings: Timings::new(),
             organisations: Arc::default(),
+            api: Seats::default(),
             earlier: Notify::new(),
             drained: watch::Sender::new(false),
         }

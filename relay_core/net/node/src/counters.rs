@@ -4,6 +4,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use telerelay_leg::accept::AcceptError;
 use telerelay_leg::plain::PlainError;
+use telerelay_outer::door::Step;
 use telerelay_outer::{PathKind, Traffic};
 use telerelay_wire::{Code, Reason};
 
@@ -42,6 +43,8 @@ pub(crate) struct Counters {
     /// Connections of the API that were one too many.
     pub(crate) api_full: Count,
     api_limited: [Count; PlainError::LIMITS.len()],
+    /// Connections that were refused or closed because memory was short.
+    shed: [Count; Step::ALL.len()],
     /// Times that accepting paused: no descriptor, no memory, or too much untold.
     pub(crate) accept_pauses: Count,
     /// Legs closed because they did not take what was sent to them.
@@ -133,6 +136,18 @@ impl Counters {
         add(&PlainError::LIMITS, &self.api_limited, limit);
     }
 
+    /// So many of a step had to go because memory was short.
+    pub(crate) fn shed(&self, step: Step, number: u64) {
+        let [new, idle, api, ready] = &self.shed;
+        match step {
+            Step::New => new,
+            Step::Idle => idle,
+            Step::Api => api,
+            Step::Ready => ready,
+        }
+        .add(number);
+    }
+
     /// Descriptors of connections: a connection of the API has a pair of sockets besides its own.
     pub(crate) fn descriptors(&self) -> usize {
         let descriptors = self.connections.get() + 2 * self.api_open.get();
@@ -185,6 +200,7 @@ impl Counters {
         ];
         let failed = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
         let limited = PlainError::LIMITS.iter().zip(&self.api_limited);
+        let shed = Step::ALL.map(Step::as_str).into_iter().zip(&self.shed);
         let live = PathKind::ALL
             .map(PathKind::as_str)
             .into_iter()
@@ -200,6 +216,7 @@ impl Counters {
                 "api_limited",
                 limited.map(|(name, count)| (*name, count)),
             ))
+            .chain(named("shed", shed))
             .chain(named("live_paths", live))
             .chain(named("refused", self.refused.all()))
             .chain(named("ended", self.ended.all()))

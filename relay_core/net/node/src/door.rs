@@ -1,18 +1,21 @@
-//! The door of a node: its machine behind one lock, and a word for each guest (PROTOCOL.md §1.3).
+//! The door of a node: its machine behind one lock, and a word for each guest (PROTOCOL.md §1.3). It looks at the node's memory too.
 use std::collections::HashMap;
 use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Instant;
 
 use ipnet::IpNet;
-use telerelay_outer::door::{Bound, Census, Command, Config, Door as Machine, Guest, Origin};
+use telerelay_outer::door::{
+    Bound, Census, Command, Config, Door as Machine, Guest, Look, Origin, Step, Verdict, relieve,
+};
 use telerelay_wire::Moment;
-use telerelay_wire::limits::GUESTS_LEAST;
+use telerelay_wire::limits::{GUESTS_LEAST, MEMORY_LOOK};
 use tokio::sync::{Notify, oneshot};
+use tokio::time::{MissedTickBehavior, interval};
 
-use crate::control::due;
-use crate::counters::Counters;
+use crate::control::{Control, due};
 use crate::descriptors::Descriptors;
+use crate::memory;
 
 struct State {
     machine: Machine,
@@ -33,7 +36,7 @@ pub(crate) struct Door {
     state: Mutex<State>,
     trusted: Vec<IpNet>,
     descriptors: Descriptors,
-    counters: Arc<Counters>,
+    control: Arc<Control>,
     began: Instant,
     /// The machine's next deadline is earlier than it was.
     earlier: Notify,
@@ -42,13 +45,15 @@ pub(crate) struct Door {
 impl Door {
     pub(crate) fn new(
         handshakes_per_s: u32,
+        memory_budget: u64,
         trusted: Vec<IpNet>,
         descriptors: Descriptors,
-        counters: Arc<Counters>,
+        control: Arc<Control>,
     ) -> Self {
         let machine = Machine::new(Config {
             places: descriptors.for_guests(),
             handshakes_per_s,
+            memory_budget,
         });
         Self {
             state: Mutex::new(State {
@@ -59,7 +64,7 @@ impl Door {
             }),
             trusted,
             descriptors,
-            counters,
+            control,
             began: Instant::now(),
             earlier: Notify::new(),
         }
@@ -82,7 +87,7 @@ impl Door {
         } else {
             Origin::from(address)
         };
-        let (stay, evicted) = oneshot::channel();
+        let (stay, evicted) = Evicted::pair();
         let mut state = self.lock();
         let guest = Guest(state.next);
         state.next += 1;
@@ -100,7 +105,7 @@ impl Door {
                 door: self.clone(),
                 guest,
             },
-            evicted: Evicted(evicted),
+            evicted,
         }
     }
 
@@ -108,8 +113,10 @@ impl Door {
         self.lock().machine.census()
     }
 
-    /// Runs the machine's timers, for ever.
+    /// Runs the machine's timers and looks at the memory, for ever.
     pub(crate) async fn run_timers(self: Arc<Self>) {
+        let mut looks = interval(MEMORY_LOOK);
+        looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
             let next = {
                 let mut state = self.lock();
@@ -120,31 +127,83 @@ impl Door {
             tokio::select! {
                 () = due(next, self.now()) => {}
                 () = self.earlier.notified() => {}
+                _ = looks.tick() => self.look(),
             }
         }
+    }
+
+    /// Looks at the node's memory, and does what follows.
+    fn look(&self) {
+        let counters = &self.control.counters;
+        let used = match memory::used() {
+            Ok(used) => used,
+            Err(error) => {
+                return tracing::warn!(code = "MACHINE", %error, "memory cannot be looked at");
+            }
+        };
+        let look = Look::new(used, counters.connections.get(), counters.api_open.get());
+        let verdict = self.call(&mut self.lock(), |machine, now| machine.look(look, now));
+        match verdict {
+            Verdict::AsBefore => {}
+            Verdict::Refuse => {
+                tracing::warn!(code = "BUSY", used, "memory is short: nobody new is let in");
+            }
+            Verdict::Shed(excess) => relieve(excess, |step, most| self.shed(step, most)),
+            Verdict::Admit => tracing::info!(used, "there is memory again: newcomers are let in"),
+        }
+    }
+
+    /// Closes at most so many of a step, all of whom are known or at the API: how many there were.
+    fn shed(&self, step: Step, most: usize) -> usize {
+        let control = &self.control;
+        let gone = match step {
+            // They are refused where they come in.
+            Step::New => 0,
+            Step::Idle => control.with(|machine, now| machine.shed_idle(most, now)),
+            Step::Api => control.api.shed(most),
+            Step::Ready => control.with(|machine, now| machine.shed_ready(most, now)),
+        };
+        if gone > 0 {
+            control.counters.shed(step, gone as u64);
+            let step = step.as_str();
+            tracing::warn!(
+                code = "BUSY",
+                step,
+                gone,
+                "memory is short: connections are closed"
+            );
+        }
+        gone
     }
 
     /// How many guests there are descriptors for.
     fn room(&self, state: &State) -> usize {
         let guests = state.machine.census().guests;
+        let used = self.control.counters.descriptors();
         self.descriptors
             .for_connections()
-            .saturating_sub(self.counters.descriptors().saturating_sub(guests))
+            .saturating_sub(used.saturating_sub(guests))
     }
 
     /// Calls the machine and tells the guests what becomes of them.
-    fn call(&self, state: &mut State, call: impl FnOnce(&mut Machine, Moment)) {
-        call(&mut state.machine, self.now());
+    fn call<R>(&self, state: &mut State, call: impl FnOnce(&mut Machine, Moment) -> R) -> R {
+        let counters = &self.control.counters;
+        let result = call(&mut state.machine, self.now());
         while let Some(command) = state.machine.poll_command() {
             match command {
                 Command::Begin(guest) => state.answer(guest, true),
-                Command::Refuse(guest) => state.answer(guest, false),
+                Command::Refuse(guest, bound) => {
+                    if bound == Bound::Memory {
+                        counters.shed(Step::New, 1);
+                    }
+                    state.answer(guest, false);
+                }
                 Command::Evict(guest, bound) => {
                     match bound {
-                        Bound::Places => &self.counters.guests_evicted,
-                        Bound::Api => &self.counters.api_evicted,
+                        Bound::Places => counters.guests_evicted.add(1),
+                        Bound::Api => counters.api_evicted.add(1),
+                        Bound::Line | Bound::Memory => {}
                     }
-                    .add(1);
                     state.guests.remove(&guest);
                 }
             }
@@ -154,6 +213,7 @@ impl Door {
             state.armed = next;
             self.earlier.notify_one();
         }
+        result
     }
 
     fn lock(&self) -> MutexGuard<'_, State> {
@@ -207,7 +267,7 @@ impl Place {
         if let Ok(begins) = answer.try_recv() {
             return begins;
         }
-        self.door.counters.handshakes_delayed.add(1);
+        self.door.control.counters.handshakes_delayed.add(1);
         // Without an answer it was evicted.
         answer.await.unwrap_or(false)
     }
@@ -229,12 +289,18 @@ impl Drop for Place {
     }
 }
 
-/// Resolves when the guest has to go.
+/// Resolves when a connection has to go.
 pub(crate) struct Evicted(oneshot::Receiver<()>);
 
 impl Evicted {
+    /// With what has to be dropped for it.
+    pub(crate) fn pair() -> (oneshot::Sender<()>, Self) {
+        let (stay, evicted) = oneshot::channel();
+        (stay, Self(evicted))
+    }
+
     pub(crate) async fn wait(&mut self) {
-        // Nothing is ever sent: the other end is gone where the guest has to.
+        // Nothing is ever sent: the other end is gone where the connection has to.
         let _gone = (&mut self.0).await;
     }
 }

@@ -20,6 +20,7 @@ mod framed;
 mod leg;
 mod listener;
 mod mailbox;
+mod memory;
 mod node;
 mod path;
 mod timings;

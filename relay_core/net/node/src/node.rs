@@ -48,6 +48,8 @@ pub struct Config {
     pub handshakes_per_s: Option<u32>,
     /// CONNECTs that are asked about each second; `None`: what the workers bear.
     pub arrivals_per_s: Option<u32>,
+    /// Bytes of anonymous memory beyond which nobody new is let in and idle connections are closed (§1.3).
+    pub memory_budget: u64,
 }
 
 /// A node could not be started.
@@ -97,6 +99,7 @@ pub struct Node {
     life: Mutex<Life>,
     workers: usize,
     return_window: u16,
+    memory_budget: u64,
     descriptors: Descriptors,
     door: Arc<Door>,
 }
@@ -132,9 +135,10 @@ impl Node {
         let descriptors = Descriptors::of_process();
         let door = Door::new(
             plan.handshakes_per_s,
+            config.memory_budget,
             config.trusted_networks,
             descriptors,
-            control.counters.clone(),
+            control.clone(),
         );
         Ok(Self {
             configs: NodeConfigs::new(&config.credentials, &control.organisations)?,
@@ -142,6 +146,7 @@ impl Node {
             life: Mutex::new(Life::New(config.listeners)),
             workers: config.workers,
             return_window: config.return_window,
+            memory_budget: config.memory_budget,
             descriptors,
             door: Arc::new(door),
         })
@@ -312,9 +317,16 @@ impl Node {
             ("deadlines", census.deadlines),
             ("events_waiting", self.control.told.waiting()),
         ];
+        let memory = [
+            ("memory_budget", self.memory_budget),
+            ("memory_used", door.memory),
+            ("memory_short", door.short.into()),
+        ];
         let gauges = gauges
+            .map(|(name, value)| (name, value as u64))
             .into_iter()
-            .map(|(name, value)| (name.to_owned(), value as u64));
+            .chain(memory)
+            .map(|(name, value)| (name.to_owned(), value));
         self.control
             .counters
             .all()

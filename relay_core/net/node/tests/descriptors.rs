@@ -52,6 +52,7 @@ fn accepting_pauses_without_descriptors_and_goes_on_with_them() {
         trusted_networks: Vec::new(),
         handshakes_per_s: None,
         arrivals_per_s: None,
+        memory_budget: u64::MAX,
     };
     let node = Node::new(config, Arc::new(Nobody)).unwrap();
     let address = node.start().unwrap()[0];

@@ -75,6 +75,7 @@ fn node() {
         trusted_networks: Vec::new(),
         handshakes_per_s: None,
         arrivals_per_s: None,
+        memory_budget: u64::MAX,
     };
     let node = Node::new(config, Arc::new(Nobody)).expect("a node");
     let address = node.start().expect("a port")[0];

@@ -40,6 +40,11 @@ limits! {
     HANDSHAKE_BURST "handshake_burst_ms" milliseconds 20;
     HANDSHAKE_WAIT "handshake_wait_ms" milliseconds 1_000;
     BUSY_RETRY "busy_retry_s" seconds 5;
+    MEMORY_LOW_PERCENT "memory_low_percent" u64 95;
+    MEMORY_LOOK "memory_look_ms" milliseconds 1_000;
+    MEMORY_PAUSE "memory_pause_s" seconds 5;
+    MEMORY_PER_LEG "memory_per_leg" u64 10_240;
+    MEMORY_PER_API "memory_per_api" u64 65_536;
     FIRST_FRAME "first_frame_s" seconds 5;
     ROUTE "route_s" seconds 5;
     DENIED "denied_ms" milliseconds 200;

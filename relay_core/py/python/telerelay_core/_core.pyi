@@ -284,11 +284,13 @@ class Node:
         trusted_networks: Sequence[str] = ...,
         handshakes_per_s: int | None = None,
         arrivals_per_s: int | None = None,
+        memory_budget: int = ...,
     ) -> Node:
         """`chain`: node certificate and cluster CA, PEM. Raises CoreError(KEY_FILE, CERTIFICATE, USAGE).
 
         `trusted_networks` (ADDRESS/LENGTH) are not limited by address; `handshakes_per_s` begin and `arrivals_per_s`
-        CONNECTs are asked about at most, by default what the workers bear (PROTOCOL.md §1.3, §5.10).
+        CONNECTs are asked about at most, by default what the workers bear (PROTOCOL.md §1.3, §5.10). Beyond
+        `memory_budget` (bytes of anonymous memory, by default no bound) nobody new is let in and who is idle goes.
         """
 
     def start(self) -> list[str]:

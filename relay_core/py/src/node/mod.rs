@@ -79,7 +79,7 @@ impl Node {
     /// `chain`: node certificate and cluster CA, PEM.
     #[new]
     #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
-    #[pyo3(signature = (*, name, listeners, chain, key, workers=1, return_window_s=1, banner=None, trusted_networks=Vec::new(), handshakes_per_s=None, arrivals_per_s=None))]
+    #[pyo3(signature = (*, name, listeners, chain, key, workers=1, return_window_s=1, banner=None, trusted_networks=Vec::new(), handshakes_per_s=None, arrivals_per_s=None, memory_budget=u64::MAX))]
     fn new(
         name: &str,
         listeners: Vec<(String, String)>,
@@ -91,6 +91,7 @@ impl Node {
         trusted_networks: Vec<String>,
         handshakes_per_s: Option<u32>,
         arrivals_per_s: Option<u32>,
+        memory_budget: u64,
     ) -> Result<Self, Failure> {
         let credentials = credentials(&chain, &key)?;
         let config = node::Config {
@@ -109,6 +110,7 @@ impl Node {
                 .collect::<Result<_, _>>()?,
             handshakes_per_s,
             arrivals_per_s,
+            memory_budget,
         };
         // Every event has its place already: the node counts them before it lets somebody in.
         let queue = Queue::new(usize::MAX).map_err(|error| Failure::new(Code::Machine, error))?;

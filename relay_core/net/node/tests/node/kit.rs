@@ -134,6 +134,7 @@ impl World {
             trusted_networks: Vec::new(),
             handshakes_per_s: None,
             arrivals_per_s: None,
+            memory_budget: u64::MAX,
         };
         shape(&mut config);
         Self {

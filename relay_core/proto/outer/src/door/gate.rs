@@ -70,6 +70,12 @@ impl Gate {
             .flatten()
     }
 
+    /// The guest that has waited longest.
+    pub(super) fn oldest(&self) -> Option<Guest> {
+        let &(_, guest, _) = self.oldest.first()?;
+        Some(guest)
+    }
+
     /// A guest that has waited too long.
     pub(super) fn late(&self, now: Moment) -> Option<Guest> {
         let &(since, guest, _) = self.oldest.first()?;

@@ -4,8 +4,11 @@
 //! known is no guest, and nothing here concerns them. Guests are bounded three times, and each time by the same rule (`crowd`):
 //! places at the node, places in the line for handshakes, places at the API. While there is room nobody is limited by address;
 //! where there is none, the newcomer comes in and somebody of the heaviest address goes.
+//!
+//! A node that is short of memory (`memory`) lets nobody new in, and whoever is known may have to go too: that is for its driver.
 mod crowd;
 mod gate;
+mod memory;
 mod origin;
 #[cfg(test)]
 mod tests;
@@ -17,6 +20,8 @@ use telerelay_wire::{Moment, limits};
 
 use crowd::Crowd;
 use gate::Gate;
+use memory::Memory;
+pub use memory::{Look, Step, Verdict, relieve};
 pub use origin::Origin;
 
 /// A guest's number at this door.
@@ -30,6 +35,8 @@ pub struct Config {
     pub places: usize,
     /// Handshakes that begin each second, one at least.
     pub handshakes_per_s: u32,
+    /// Bytes of memory.
+    pub memory_budget: u64,
 }
 
 /// What becomes of a guest.
@@ -38,7 +45,7 @@ pub enum Command {
     /// Its handshake begins.
     Begin(Guest),
     /// Its handshake does not begin: it is told that the node is busy.
-    Refuse(Guest),
+    Refuse(Guest, Bound),
     /// It goes without a word, and is a guest no more.
     Evict(Guest, Bound),
 }
@@ -48,8 +55,12 @@ pub enum Command {
 pub enum Bound {
     /// Guests.
     Places,
+    /// Guests that wait for their handshake.
+    Line,
     /// Guests of the API.
     Api,
+    /// Memory.
+    Memory,
 }
 
 /// How many there are.
@@ -61,6 +72,10 @@ pub struct Census {
     pub waiting: usize,
     /// Guests of the API.
     pub api: usize,
+    /// Bytes of memory, as they were seen last.
+    pub memory: u64,
+    /// Whether there is too little memory for anybody new.
+    pub short: bool,
 }
 
 /// The door of one node.
@@ -73,6 +88,7 @@ pub struct Door {
     gate: Gate,
     /// By the moment at which each came to the API.
     api: Crowd,
+    memory: Memory,
     commands: VecDeque<Command>,
 }
 
@@ -80,12 +96,12 @@ pub struct Door {
 struct Standing {
     origin: Origin,
     until: Moment,
-    step: Step,
+    step: Progress,
 }
 
 /// How far a guest has come.
 #[derive(Clone, Copy, Debug)]
-enum Step {
+enum Progress {
     /// Its `ClientHello` is not whole.
     Hello,
     /// It waits for its handshake, since then.
@@ -105,6 +121,7 @@ impl Door {
             crowd: Crowd::default(),
             gate: Gate::new(config.handshakes_per_s),
             api: Crowd::default(),
+            memory: Memory::new(config.memory_budget),
             commands: VecDeque::new(),
         }
     }
@@ -112,7 +129,7 @@ impl Door {
     /// A connection was accepted. `room` is how many guests the node has descriptors for just now.
     pub fn arrive(&mut self, guest: Guest, origin: Origin, room: usize, now: Moment) {
         let until = now + limits::CLIENT_HELLO;
-        let step = Step::Hello;
+        let step = Progress::Hello;
         self.crowd.insert(origin, until, guest);
         self.guests.insert(
             guest,
@@ -134,23 +151,29 @@ impl Door {
     pub fn hello(&mut self, guest: Guest, now: Moment) {
         let Some(origin) = self.step(
             guest,
-            |step| matches!(step, Step::Hello),
-            Step::Waiting(now),
+            |step| matches!(step, Progress::Hello),
+            Progress::Waiting(now),
         ) else {
             return;
         };
         self.stay(guest, now + limits::HANDSHAKE);
         self.gate.line_up(origin, guest, now);
+        if self.memory.is_short() {
+            return self.refuse(guest, Bound::Memory, now);
+        }
         self.begin(now);
         if let Some(out) = self.gate.one_too_many(guest) {
-            self.refuse(out, now);
+            self.refuse(out, Bound::Line, now);
         }
     }
 
     /// The guest's handshake has ended, and it is nobody known: a guest of the API. `room` is how many whoever is known leaves there.
     pub fn stays(&mut self, guest: Guest, room: usize, now: Moment) {
-        let Some(origin) = self.step(guest, |step| matches!(step, Step::Answered), Step::Api(now))
-        else {
+        let Some(origin) = self.step(
+            guest,
+            |step| matches!(step, Progress::Answered),
+            Progress::Api(now),
+        ) else {
             return;
         };
         self.api.insert(origin, now, guest);
@@ -170,17 +193,28 @@ impl Door {
         };
         self.crowd.remove(standing.origin, standing.until, guest);
         match standing.step {
-            Step::Waiting(since) => self.gate.leave(standing.origin, since, guest),
-            Step::Api(since) => self.api.remove(standing.origin, since, guest),
-            Step::Hello | Step::Answered => {}
+            Progress::Waiting(since) => self.gate.leave(standing.origin, since, guest),
+            Progress::Api(since) => self.api.remove(standing.origin, since, guest),
+            Progress::Hello | Progress::Answered => {}
         }
+    }
+
+    /// The node's memory was looked at; every [`limits::MEMORY_LOOK`]. While it is short, no handshake begins.
+    pub fn look(&mut self, look: Look, now: Moment) -> Verdict {
+        let verdict = self.memory.look(look, now);
+        if verdict == Verdict::Refuse {
+            while let Some(waiting) = self.gate.oldest() {
+                self.refuse(waiting, Bound::Memory, now);
+            }
+        }
+        verdict
     }
 
     /// Time has come to `now`.
     pub fn timeout(&mut self, now: Moment) {
         self.begin(now);
         while let Some(late) = self.gate.late(now) {
-            self.refuse(late, now);
+            self.refuse(late, Bound::Line, now);
         }
     }
 
@@ -200,11 +234,18 @@ impl Door {
             guests: self.crowd.len(),
             waiting: self.gate.waiting(),
             api: self.api.len(),
+            memory: self.memory.last().used,
+            short: self.memory.is_short(),
         }
     }
 
     /// One step further, for a guest that stands where this step begins; its origin.
-    fn step(&mut self, guest: Guest, from: impl Fn(Step) -> bool, to: Step) -> Option<Origin> {
+    fn step(
+        &mut self,
+        guest: Guest,
+        from: impl Fn(Progress) -> bool,
+        to: Progress,
+    ) -> Option<Origin> {
         let standing = self.guests.get_mut(&guest)?;
         if !from(standing.step) {
             return None;
@@ -222,10 +263,10 @@ impl Door {
     }
 
     /// Out of the line. It still reads why, but is the first of its address to go.
-    fn refuse(&mut self, guest: Guest, now: Moment) {
+    fn refuse(&mut self, guest: Guest, bound: Bound, now: Moment) {
         if let Some(&Standing {
             origin,
-            step: Step::Waiting(since),
+            step: Progress::Waiting(since),
             ..
         }) = self.guests.get(&guest)
         {
@@ -233,12 +274,12 @@ impl Door {
         }
         self.answered(guest);
         self.stay(guest, now);
-        self.commands.push_back(Command::Refuse(guest));
+        self.commands.push_back(Command::Refuse(guest, bound));
     }
 
     fn answered(&mut self, guest: Guest) {
         if let Some(standing) = self.guests.get_mut(&guest) {
-            standing.step = Step::Answered;
+            standing.step = Progress::Answered;
         }
     }
 

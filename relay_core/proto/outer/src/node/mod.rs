@@ -2,7 +2,8 @@
 //!
 //! `table` holds what there is; `hello` admits legs and keeps the table of ready connections; `pairing` leads an attempt
 //! from CONNECT to its path; `ending` leads it from there to its one terminal event; `stopping` is the operator's word that
-//! nothing new is taken, or that something ends; `usage` and `arrivals` are how much of all this one may have.
+//! nothing new is taken, or that something ends; `usage` and `arrivals` are how much of all this one may have; `shedding`
+//! gives some of it back.
 mod admission;
 mod arrivals;
 mod command;
@@ -10,6 +11,7 @@ mod ending;
 mod hello;
 mod pairing;
 mod presence;
+mod shedding;
 mod stopping;
 mod table;
 mod usage;

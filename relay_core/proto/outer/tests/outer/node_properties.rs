@@ -52,6 +52,7 @@ enum Event {
     },
     ClientSpeaks(Index),
     Cut(u8),
+    Shed(usize),
     Revoke(u8),
     Restore,
     Wait(u64),
@@ -111,6 +112,7 @@ fn event() -> impl Strategy<Value = Event> {
         8 => (index(), index(), open()).prop_map(|(leg, path, own)| Event::SessionEnd { leg, path, own }),
         1 => index().prop_map(Event::ClientSpeaks),
         1 => (1..3_u8).prop_map(Event::Cut),
+        1 => (0..3_usize).prop_map(Event::Shed),
         1 => (1..3_u8).prop_map(Event::Revoke),
         2 => Just(Event::Restore),
         16 => prop_oneof![8 => 0..300_u64, 3 => 0..6_000_u64, 1 => 0..120_000_u64].prop_map(Event::Wait),
@@ -437,6 +439,17 @@ fn apply(bench: &mut Bench, witness: &mut Witness, event: &Event, counter: u64) 
                 Code::Cut,
                 bench.now,
             );
+        }
+        Event::Shed(most) => {
+            let before = bench.node.census();
+            let idle = bench.node.shed_idle(*most, bench.now);
+            let ready = bench.node.shed_ready(*most, bench.now);
+            let after = bench.node.census();
+            assert!(idle <= *most && ready <= *most);
+            assert_eq!(after.legs, before.legs - idle - ready);
+            assert_eq!(after.ready, before.ready - ready);
+            let carrying = |census: Census| (census.attempts, census.paths, census.waiting);
+            assert_eq!(carrying(after), carrying(before), "an attempt went");
         }
         Event::Revoke(number) => {
             let mut next = snapshot();
