@@ -237,7 +237,7 @@ PEERS: Final[tuple[Peer, ...]] = (
         {
             "relay.conf": "foreground = yes\npid =\nsyslog = no\ndebug = err\nclient = yes\n"
             "socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n"
-            "[screen]\naccept = $front\nconnect = 127.0.0.1:$control\n",
+            "[screen]\naccept = $front\nconnect = 127.0.0.1:$control\nCAfile = $folder/../tls/ca.pem\n",
             "agent.conf": "foreground = yes\npid =\nsyslog = no\ndebug = err\n"
             "socket = l:TCP_NODELAY=1\nsocket = r:TCP_NODELAY=1\n"
             "[screen]\naccept = 127.0.0.1:$control\nconnect = $back\ncert = $folder/../tls/office.pem\n",
