@@ -84,6 +84,47 @@ FAMILIES: Final = (
         {"client": "bytes_to_client", "agent": "bytes_to_agent"},
         label="to",
     ),
+    # ------------------------------------------------------------ the engine of direct paths
+    Family(
+        "engine_bytes_total",
+        "counter",
+        "Bytes of direct paths, by how they were moved.",
+        {"copied": "engine.bytes_copied", "spliced": "engine.bytes_spliced"},
+        label="by",
+    ),
+    Family("engine_paths_lingering", "gauge", "Paths that wait for their last bytes.", "engine.lingering"),
+    Family(
+        "engine_pipes",
+        "gauge",
+        "Pipes of the engine's pool.",
+        {"used": "engine.pipes_used", "free": "engine.pipes_free"},
+        label="state",
+    ),
+    Family(
+        "engine_pipes_destroyed_total",
+        "counter",
+        "Pipes that were destroyed with bytes in them.",
+        "engine.pipes_destroyed",
+    ),
+    Family(
+        "engine_pipes_small_total",
+        "counter",
+        "Pipes that the kernel refused or made smaller than wanted.",
+        "engine.pipes_small",
+    ),
+    Family(
+        "engine_pipes_missed_total",
+        "counter",
+        "Times that bulk was copied because there was no pipe.",
+        "engine.pipes_missed",
+    ),
+    Family("engine_wake_ups_total", "counter", "Times that the engine asked for events.", "engine.wake_ups"),
+    Family(
+        "engine_turns_cut_total",
+        "counter",
+        "Times that a path was cut off for the sake of others.",
+        "engine.turns_cut",
+    ),
     # ------------------------------------------------------------ set-up
     Family("set_up_seconds", "histogram", "From a client's handshake to PAIRED at both sides.", "set_up"),
     Family(

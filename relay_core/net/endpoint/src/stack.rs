@@ -5,6 +5,7 @@ use std::io::{self, BufRead as _, IoSlice, Write as _};
 use rustls::{CommonState, Connection, NamedGroup};
 use telerelay_leg::config::{INNER_ALPN, INNER_PLAINTEXT};
 use telerelay_leg::tls::{Progress, Tls, TlsError};
+use telerelay_wire::Code;
 use telerelay_wire::frame::FrameError;
 use telerelay_wire::outer::{Frame, PATH_MAXIMUM, Reader, Switch, path_header, path_view};
 
@@ -41,6 +42,11 @@ pub(crate) enum StackError {
 }
 
 impl StackError {
+    /// Whether the other end did not believe this end's certificate. An alert of another kind tells of a stream that was broken on the way.
+    pub(crate) fn is_refusal(&self) -> bool {
+        matches!(self, Self::Inner(error) if TlsError::from(error.clone()).code() == Code::Certificate)
+    }
+
     /// Whether it is the other end's own word, authenticated: an alert inside.
     pub(crate) fn is_word(&self) -> bool {
         matches!(

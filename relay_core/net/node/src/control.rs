@@ -1,8 +1,9 @@
 //! The machine of a node behind one lock: what happens goes in, what it wants of legs goes to their mailboxes.
 use std::collections::HashMap;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
+use telerelay_engine::{self as engine, PathKey};
 use telerelay_leg::trust::Organisations;
 use telerelay_outer::node::{
     Cause, Command, Greeting, Join, Node as Machine, PathEnd, Plan, SetUp,
@@ -49,28 +50,41 @@ pub(crate) struct PathOrder {
     pub(crate) consented: Instant,
 }
 
-/// Tells the machine that a path has ended, exactly once: by [`end`](Self::end), or because whoever had it is gone.
+/// Tells the machine that a path has ended, exactly once: when it is dropped, whoever had it.
 pub(crate) struct PathGuard {
     control: Option<Arc<Control>>,
-    join: Join,
+    path: PathId,
+    legs: Legs,
+    /// What is told of it.
+    pub(crate) so_far: PathEnd,
+}
+
+/// The legs of a path.
+#[derive(Clone, Copy)]
+pub(crate) struct Legs {
+    agent: LegKey,
+    client: LegKey,
 }
 
 impl PathGuard {
     pub(crate) fn path(&self) -> PathId {
-        self.join.path
+        self.path
     }
 
-    pub(crate) fn end(mut self, end: PathEnd) {
-        if let Some(control) = self.control.take() {
-            control.path_ended(self.join, end);
-        }
+    pub(crate) fn legs(&self) -> Legs {
+        self.legs
+    }
+
+    /// What it carried in all.
+    pub(crate) fn carried(&mut self, traffic: Traffic) {
+        self.so_far.traffic = traffic;
     }
 }
 
 impl Drop for PathGuard {
     fn drop(&mut self) {
         if let Some(control) = self.control.take() {
-            control.path_ended(self.join, NOTHING_CARRIED);
+            control.path_ended(self.path, self.legs, self.so_far);
         }
     }
 }
@@ -86,6 +100,13 @@ const NOTHING_CARRIED: PathEnd = PathEnd {
 };
 
 /// How the machine reaches a leg.
+enum Reach {
+    /// By the mailbox of its task, or of the task of the path that it belongs to.
+    Task(Mailbox),
+    /// It belongs to a path of the engine. The other leg of that path is not reached on its own.
+    Engine(PathKey),
+}
+
 #[derive(Clone)]
 struct Mailbox {
     orders: Post<Order>,
@@ -94,15 +115,22 @@ struct Mailbox {
 
 struct State {
     machine: Machine,
-    mailboxes: HashMap<LegKey, Mailbox>,
+    reach: HashMap<LegKey, Reach>,
     next_leg: u64,
     armed: Option<Moment>,
 }
 
 impl State {
-    fn forget(&mut self, join: Join) {
-        self.mailboxes.remove(&join.agent);
-        self.mailboxes.remove(&join.client);
+    fn forget(&mut self, legs: Legs) {
+        self.reach.remove(&legs.agent);
+        self.reach.remove(&legs.client);
+    }
+
+    fn mailbox(&self, leg: LegKey) -> Option<Mailbox> {
+        match self.reach.get(&leg)? {
+            Reach::Task(mailbox) => Some(mailbox.clone()),
+            Reach::Engine(_) => None,
+        }
     }
 }
 
@@ -119,6 +147,8 @@ pub(crate) struct Control {
     earlier: Notify,
     /// No attempt is left after a stop: everything closes.
     drained: watch::Sender<bool>,
+    /// Where direct paths go, by worker; there once the node has started.
+    engines: OnceLock<Vec<engine::Handle>>,
 }
 
 impl Control {
@@ -127,7 +157,7 @@ impl Control {
         Self {
             state: Mutex::new(State {
                 machine,
-                mailboxes: HashMap::new(),
+                reach: HashMap::new(),
                 next_leg: 0,
                 armed: None,
             }),
@@ -139,6 +169,7 @@ impl Control {
             api: Seats::default(),
             earlier: Notify::new(),
             drained: watch::Sender::new(false),
+            engines: OnceLock::new(),
         }
     }
 
@@ -166,7 +197,8 @@ impl Control {
         let mut state = self.lock();
         let key = LegKey(state.next_leg);
         state.next_leg += 1;
-        state.mailboxes.insert(key, Mailbox { orders, worker });
+        let mailbox = Mailbox { orders, worker };
+        state.reach.insert(key, Reach::Task(mailbox));
         let now = self.now();
         up(&mut state.machine, key, now);
         self.carry_out(&mut state, now);
@@ -187,18 +219,45 @@ impl Control {
 
     fn leg_gone(self: &Arc<Self>, key: LegKey) {
         let mut state = self.lock();
-        state.mailboxes.remove(&key);
+        state.reach.remove(&key);
         let now = self.now();
         state.machine.leg_gone(key, now);
         self.carry_out(&mut state, now);
     }
 
-    fn path_ended(self: &Arc<Self>, join: Join, end: PathEnd) {
+    fn path_ended(self: &Arc<Self>, path: PathId, legs: Legs, end: PathEnd) {
         let mut state = self.lock();
         let now = self.now();
-        state.forget(join);
-        state.machine.path_ended(join.path, end, now);
+        state.forget(legs);
+        state.machine.path_ended(path, end, now);
         self.carry_out(&mut state, now);
+    }
+
+    /// Where direct paths go from here on, by worker.
+    pub(crate) fn set_engines(&self, engines: Vec<engine::Handle>) {
+        self.engines.get_or_init(|| engines);
+    }
+
+    /// Gives a path to the engine of a worker; gives it back where there is no room. It is to be dropped then.
+    pub(crate) fn to_engine(
+        &self,
+        worker: usize,
+        legs: Legs,
+        path: engine::Path,
+    ) -> Result<(), engine::Path> {
+        // Orders come under this lock: none is lost between the path's task and the engine.
+        let mut state = self.lock();
+        let key = match self.engines.get() {
+            Some(engines) => engines[worker].adopt(path)?,
+            None => return Err(path),
+        };
+        state.reach.remove(&legs.client);
+        match state.reach.get_mut(&legs.agent) {
+            Some(reach) => *reach = Reach::Engine(key),
+            // It was ordered to close while it was on its way.
+            None => key.close(engine::Close::Linger),
+        }
+        Ok(())
     }
 
     /// Runs the machine's timers until the node has drained.
@@ -238,9 +297,14 @@ impl Control {
                 Command::Send(_, Frame::Paired(_)) => {}
                 Command::Send(key, frame) => self.send(state, key, frame, now),
                 Command::Close(key, how) => {
-                    if let Some(mailbox) = state.mailboxes.remove(&key) {
+                    match state.reach.remove(&key) {
                         // Full or gone: the task ends with its mailbox.
-                        let _closed = mailbox.orders.post(Order::Close(how));
+                        Some(Reach::Task(mailbox)) => drop(mailbox.orders.post(Order::Close(how))),
+                        Some(Reach::Engine(path)) => path.close(match how {
+                            How::Flushed => engine::Close::Linger,
+                            How::AtOnce => engine::Close::Reset,
+                        }),
+                        None => {}
                     }
                 }
                 Command::Join(join) => self.join(state, join, now),
@@ -278,7 +342,7 @@ impl Control {
                 }
                 Command::Drained => {
                     // Tasks end with their mailboxes.
-                    state.mailboxes.clear();
+                    state.reach.clear();
                     self.drained.send_replace(true);
                 }
             }
@@ -294,28 +358,33 @@ impl Control {
         if let Frame::Error(error) = &frame {
             self.counters.refused(&error.code);
         }
-        let Some(mailbox) = state.mailboxes.get(&key) else {
+        let Some(mailbox) = state.mailbox(key) else {
             return;
         };
         if mailbox.orders.post(Order::Send(Box::new(frame))).is_err() {
             // It does not take what is sent to it, or it is ending: either way it is as good as gone.
             self.counters.mailbox_overflows.add(1);
-            state.mailboxes.remove(&key);
+            state.reach.remove(&key);
             state.machine.leg_gone(key, now);
         }
     }
 
     fn join(self: &Arc<Self>, state: &mut State, join: Join, now: Moment) {
         let (to, agent) = oneshot::channel();
-        let lender = state.mailboxes.get(&join.agent).cloned();
-        let taker = state.mailboxes.get(&join.client).cloned();
-        let (Some(lender), Some(taker)) = (lender, taker) else {
-            state.forget(join);
+        let legs = Legs {
+            agent: join.agent,
+            client: join.client,
+        };
+        let (Some(lender), Some(taker)) = (state.mailbox(join.agent), state.mailbox(join.client))
+        else {
+            state.forget(legs);
             return state.machine.path_ended(join.path, NOTHING_CARRIED, now);
         };
         let end = PathGuard {
             control: Some(self.clone()),
-            join,
+            path: join.path,
+            legs,
+            so_far: NOTHING_CARRIED,
         };
         let order = Order::Path(Box::new(PathOrder {
             agent,
@@ -328,13 +397,13 @@ impl Control {
                 // It would take the lock that is held here.
                 order.end.control = None;
             }
-            state.forget(join);
+            state.forget(legs);
             return state.machine.path_ended(join.path, NOTHING_CARRIED, now);
         }
         self.counters.paths_joined.add(1);
         let worker = taker.worker;
         // From here on the client's task has both legs. If the agent's does not give its own, the client's finds out.
-        state.mailboxes.insert(join.agent, taker);
+        state.reach.insert(join.agent, Reach::Task(taker));
         let _given = lender.orders.post(Order::Lend(Lend { worker, to }));
     }
 

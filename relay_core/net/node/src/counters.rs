@@ -2,6 +2,7 @@
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
+use telerelay_engine::Counts;
 use telerelay_leg::accept::AcceptError;
 use telerelay_leg::plain::PlainError;
 use telerelay_outer::door::Step;
@@ -178,8 +179,8 @@ impl Counters {
         self.bytes_to_agent.add(traffic.to_agent);
     }
 
-    /// Every counter by its name, those by reason or code too; zero from the start.
-    pub(crate) fn all(&self) -> Vec<(String, u64)> {
+    /// Every counter by its name, those by reason or code and the engine's too; zero from the start.
+    pub(crate) fn all(&self, engine: &Counts) -> Vec<(String, u64)> {
         let plain = [
             ("accepted", &self.accepted),
             ("connections", &self.connections),
@@ -188,8 +189,6 @@ impl Counters {
             ("handshakes_delayed", &self.handshakes_delayed),
             ("handshakes", &self.handshakes),
             ("paths_joined", &self.paths_joined),
-            ("bytes_to_client", &self.bytes_to_client),
-            ("bytes_to_agent", &self.bytes_to_agent),
             ("api_open", &self.api_open),
             ("api_identified", &self.api_identified),
             ("api_evicted", &self.api_evicted),
@@ -197,6 +196,17 @@ impl Counters {
             ("accept_pauses", &self.accept_pauses),
             ("mailbox_overflows", &self.mailbox_overflows),
             ("panics", &self.panics),
+        ];
+        // What a path carried before it was direct, and then.
+        let carried = [
+            (
+                "bytes_to_client",
+                self.bytes_to_client.get() + engine.bytes_to_client,
+            ),
+            (
+                "bytes_to_agent",
+                self.bytes_to_agent.get() + engine.bytes_to_agent,
+            ),
         ];
         let failed = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
         let limited = PlainError::LIMITS.iter().zip(&self.api_limited);
@@ -207,7 +217,14 @@ impl Counters {
             .zip(&self.live);
         plain
             .into_iter()
-            .map(|(name, count)| (name.to_owned(), count.get()))
+            .map(|(name, count)| (name, count.get()))
+            .chain(carried)
+            .map(|(name, count)| (name.to_owned(), count))
+            .chain(
+                engine
+                    .all()
+                    .map(|(name, count)| (format!("engine.{name}"), count)),
+            )
             .chain(named(
                 "handshakes_failed",
                 failed.map(|(name, count)| (*name, count)),

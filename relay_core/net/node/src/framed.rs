@@ -6,7 +6,6 @@ use std::task::{Context, Poll};
 use telerelay_leg::tls::Progress;
 use telerelay_outer::How;
 use telerelay_wire::limits;
-use telerelay_wire::outer::Frame;
 
 use crate::control::{Control, LegGuard, Lend, Order, PathOrder};
 use crate::leg::Leg;
@@ -52,7 +51,7 @@ pub(crate) async fn run(
         }
         Next::Path(order) => {
             guard.release();
-            Box::pin(path::run(&control, leg, *order, inbox)).await;
+            Box::pin(path::run(&control, leg, *order, inbox, worker)).await;
         }
     }
 }
@@ -113,16 +112,5 @@ impl Leg {
                 Ok(Progress::Closed) | Err(_) => return Poll::Ready(Next::Gone),
             }
         }
-    }
-
-    /// Writes a frame into TLS; `None` where that is not possible any more.
-    pub(crate) fn write(&mut self, frame: &Frame<'_>) -> Option<()> {
-        let mut encoded = Vec::new();
-        let encode = frame.encode(&mut encoded);
-        if let Err(error) = encode {
-            tracing::error!(%error, "a frame of our own does not fit");
-            return None;
-        }
-        self.tls.write(&encoded).ok()
     }
 }

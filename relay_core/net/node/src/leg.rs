@@ -6,8 +6,8 @@ use std::task::{Context, Poll, ready};
 use telerelay_leg::accept::linger;
 use telerelay_leg::tls::Tls;
 use telerelay_wire::limits;
-use telerelay_wire::outer::Reader;
-use tokio::io::{AsyncReadExt, AsyncWrite};
+use telerelay_wire::outer::{Frame, Reader};
+use tokio::io::{AsyncReadExt, AsyncWrite, AsyncWriteExt};
 use tokio::net::TcpStream;
 use tokio::time::timeout;
 
@@ -42,15 +42,15 @@ impl Leg {
         Poll::Ready(Ok(()))
     }
 
-    /// Ends the leg so that the other end reads everything: what is queued, `close_notify`, FIN, and no reset because it still
-    /// speaks.
+    /// Writes a frame into TLS; `None` where that is not possible any more.
+    pub(crate) fn write(&mut self, frame: &Frame<'_>) -> Option<()> {
+        write(&mut self.tls, frame)
+    }
+
+    /// Ends the leg so that the other end reads everything: what is queued, `close_notify`, FIN.
     pub(crate) async fn finish(mut self) {
         self.tls.close_notify();
-        let flushed = std::future::poll_fn(|cx| self.poll_flush(cx));
-        // Late or broken: there is nobody left to be kind to.
-        if let Ok(Ok(())) = timeout(limits::LINGER, flushed).await {
-            linger(&mut self.socket, limits::LINGER).await;
-        }
+        part(&mut self.socket, self.tls.outgoing()).await;
     }
 
     /// Takes the leg to another task. Between two workers its socket changes the runtime.
@@ -66,6 +66,24 @@ impl Leg {
             frames: self.frames,
             counted: self.counted,
         })
+    }
+}
+
+/// Writes a frame into a leg's TLS; `None` where that is not possible any more.
+pub(crate) fn write(tls: &mut Tls, frame: &Frame<'_>) -> Option<()> {
+    let mut encoded = Vec::new();
+    if let Err(error) = frame.encode(&mut encoded) {
+        tracing::error!(%error, "a frame of our own does not fit");
+        return None;
+    }
+    tls.write(&encoded).ok()
+}
+
+/// Sends what is queued and FIN, and no reset because the other end still speaks.
+pub(crate) async fn part(socket: &mut TcpStream, queued: &[u8]) {
+    // Late or broken: there is nobody left to be kind to.
+    if let Ok(Ok(())) = timeout(limits::LINGER, socket.write_all(queued)).await {
+        linger(socket, limits::LINGER).await;
     }
 }
 

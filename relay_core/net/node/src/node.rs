@@ -2,14 +2,16 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::io;
 use std::net::SocketAddr;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
+use telerelay_engine::{Counts, Engine};
 use telerelay_leg::config::NodeConfigs;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::socket::listen;
 use telerelay_leg::trust::Anchor;
+use telerelay_outer::DIRECT;
 use telerelay_outer::node::{
     AttemptTicket, Decision, Greeting, Node as Machine, Plan, Scope, Side, Snapshot, Standing,
 };
@@ -17,7 +19,7 @@ use telerelay_wire::Code;
 use telerelay_wire::bounded::{List, Text};
 use telerelay_wire::ids::{AttemptId, DeviceId, NodeName, OrganisationId};
 use telerelay_wire::limits::{ARRIVALS_PER_WORKER, HANDSHAKES_PER_WORKER};
-use telerelay_wire::outer::{Goaway, News};
+use telerelay_wire::outer::{Features, Goaway, News};
 
 use crate::connection::Entrance;
 use crate::control::Control;
@@ -92,11 +94,13 @@ impl StartError {
     }
 }
 
-/// A relay node's data plane: listeners, admission, pairing, wrapped paths. Dropped, it stops at once.
+/// A relay node's data plane: listeners, admission, pairing, paths. Dropped, it stops at once.
 pub struct Node {
     control: Arc<Control>,
     configs: NodeConfigs,
     life: Mutex<Life>,
+    /// There once it has started.
+    engine: OnceLock<Arc<Engine>>,
     workers: usize,
     return_window: u16,
     memory_budget: u64,
@@ -119,7 +123,7 @@ impl Node {
     pub fn new(config: Config, told: Arc<dyn Told>) -> Result<Self, rustls::Error> {
         let greeting = Greeting {
             node: config.name,
-            features: List::default(),
+            features: direct(),
             return_window: config.return_window,
             banner: config.banner,
         };
@@ -144,6 +148,7 @@ impl Node {
             configs: NodeConfigs::new(&config.credentials, &control.organisations)?,
             control,
             life: Mutex::new(Life::New(config.listeners)),
+            engine: OnceLock::new(),
             workers: config.workers,
             return_window: config.return_window,
             memory_budget: config.memory_budget,
@@ -182,8 +187,9 @@ impl Node {
             opened.push((socket, entrance));
         }
         *life = Life::Started;
-        worker::start(&self.control, &self.door, opened, self.workers)
+        let engine = worker::start(&self.control, &self.door, opened, self.workers)
             .inspect_err(|_| self.end())?;
+        self.engine.get_or_init(|| engine);
         Ok(bound)
     }
 
@@ -327,9 +333,13 @@ impl Node {
             .into_iter()
             .chain(memory)
             .map(|(name, value)| (name.to_owned(), value));
+        let engine = self
+            .engine
+            .get()
+            .map_or_else(Counts::default, |engine| engine.counts());
         self.control
             .counters
-            .all()
+            .all(&engine)
             .into_iter()
             .chain(gauges)
             .collect()
@@ -339,6 +349,13 @@ impl Node {
     pub fn distributions(&self) -> Vec<(String, Distribution)> {
         self.control.timings.all()
     }
+}
+
+/// What WELCOME lists: SWITCH is answered.
+fn direct() -> Features {
+    let feature = Text::try_from(DIRECT);
+    let features = feature.and_then(|feature| List::try_from(vec![feature]));
+    features.unwrap_or_else(|_| unreachable!("one short word"))
 }
 
 impl Drop for Node {

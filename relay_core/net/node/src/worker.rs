@@ -3,6 +3,7 @@ use std::io;
 use std::sync::Arc;
 use std::thread;
 
+use telerelay_engine::{self as engine, Engine};
 use telerelay_wire::limits;
 use tokio::net::TcpListener;
 use tokio::runtime::{Builder, Handle, Runtime};
@@ -17,16 +18,23 @@ use crate::listener;
 /// A listening socket and what is behind it.
 pub(crate) type Opened = (std::net::TcpListener, Entrance);
 
-/// Starts `workers` threads (one at least). They end by themselves when the node has drained, and the end of the last tells the
-/// node's; where not all of them can be started, the caller drains the node.
+/// Starts `workers` threads (one at least), and the engine with a thread beside each. They end by themselves when the node has
+/// drained, and the end of the last tells the node's; where not all of them can be started, the caller drains the node.
 pub(crate) fn start(
     control: &Arc<Control>,
     door: &Arc<Door>,
     listeners: Vec<Opened>,
     workers: usize,
-) -> io::Result<()> {
-    let running = Arc::new(Running(control.clone()));
-    let runtimes: Vec<Runtime> = (0..workers.max(1))
+) -> io::Result<Arc<Engine>> {
+    let workers = workers.max(1);
+    let engine = Arc::new(Engine::start(engine::Config::new(workers))?);
+    let running = Arc::new(Running {
+        control: control.clone(),
+        engine: engine.clone(),
+    });
+    let beside = (0..workers).map(|number| engine.worker(number)).collect();
+    control.set_engines(beside);
+    let runtimes: Vec<Runtime> = (0..workers)
         .map(|_| Builder::new_current_thread().enable_all().build())
         .collect::<io::Result<_>>()?;
     let handles: Vec<Handle> = runtimes
@@ -58,12 +66,12 @@ pub(crate) fn start(
         thread::Builder::new()
             .name(format!("telerelay-{number}"))
             .spawn(move || {
-                runtime.block_on(until_empty(&running.0));
+                runtime.block_on(until_empty(&running.control));
                 drop(runtime);
                 drop(running);
             })?;
     }
-    Ok(())
+    Ok(engine)
 }
 
 /// Runs what a node cannot be without. A panic there costs what it was at, not the node.
@@ -93,11 +101,15 @@ async fn until_empty(control: &Control) {
     let _late = timeout(limits::LINGER, empty).await;
 }
 
-/// Tells the end of the node when the last thread is through.
-struct Running(Arc<Control>);
+/// Tells the end of the node when the last thread is through. No path is left then: there are no attempts any more.
+struct Running {
+    control: Arc<Control>,
+    engine: Arc<Engine>,
+}
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.0.told.tell(Event::Stopped);
+        self.engine.stop(engine::Close::Reset);
+        self.control.told.tell(Event::Stopped);
     }
 }

@@ -450,14 +450,8 @@ impl Owner for Office {
     }
 
     async fn path(self: &Arc<Self>, key: LegKey, leg: Leg, start: PathStart) {
-        let (end, unproven) = serve::run(self, leg, &start).await;
-        let path = start.begun.incoming.path;
-        self.drive_state(|state, now| {
-            if unproven {
-                state.machine.unproven(path, now);
-            }
-            self.path_over(state, key, now, |_| end);
-        });
+        let end = serve::run(self, leg, &start).await;
+        self.drive_state(|state, now| self.path_over(state, key, now, |_| end));
     }
 }
 

@@ -33,7 +33,6 @@ struct Served {
     kind: PathKind,
     traffic: Option<Offsets>,
     detail: String,
-    unproven: bool,
 }
 
 impl Served {
@@ -44,22 +43,15 @@ impl Served {
             kind: PathKind::Wrapped,
             traffic: None,
             detail,
-            unproven: false,
         }
     }
 }
 
-/// Runs the path to its end: what there is to tell of it, the report for `SESSION_END`, and whether its direct leg did not prove
-/// itself.
-pub(super) async fn run(
-    office: &Arc<Office>,
-    leg: Leg,
-    start: &PathStart,
-) -> ((Ended, PathReport), bool) {
+/// Runs the path to its end: what there is to tell of it, and the report for `SESSION_END`.
+pub(super) async fn run(office: &Arc<Office>, leg: Leg, start: &PathStart) -> (Ended, PathReport) {
     let served = Box::pin(serve(office, leg, start)).await;
-    let unproven = served.unproven;
     let lasted = office.clock.now().since(start.begun.at);
-    (tell(&start.begun.incoming, served, lasted), unproven)
+    tell(&start.begun.incoming, served, lasted)
 }
 
 /// The end of a path that its own task did not live to tell.
@@ -74,7 +66,6 @@ fn tell(incoming: &Incoming, served: Served, duration: Duration) -> (Ended, Path
         kind,
         traffic,
         detail,
-        ..
     } = served;
     let ended = Ended {
         attempt: incoming.attempt,
@@ -159,6 +150,7 @@ async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
     let kind = kind_of(direct);
     let side = AgentSide {
         office: office.clone(),
+        path: incoming.path,
         attempt: incoming.attempt,
         client: incoming.client,
         kind,
@@ -168,7 +160,6 @@ async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
         client_is_done: false,
         desktop_over: None,
         failure: String::new(),
-        unproven: false,
     };
     let (Outcome { ended, session, .. }, side) = secured.run(session, side, office.clock).await;
     let notices = session.confirmed().to_vec().try_into().unwrap_or_default();
@@ -182,7 +173,6 @@ async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
         kind,
         traffic: Some(session.offsets()),
         detail: side.failure,
-        unproven: side.unproven,
     }
 }
 
@@ -218,6 +208,7 @@ fn shown(rules: &[String]) -> List<Text<1, 64>, 0, 32> {
 /// What an agent adds to a session.
 pub(super) struct AgentSide {
     office: Arc<Office>,
+    path: telerelay_wire::ids::PathId,
     attempt: telerelay_wire::ids::AttemptId,
     client: telerelay_wire::ids::DeviceId,
     kind: PathKind,
@@ -230,8 +221,6 @@ pub(super) struct AgentSide {
     desktop_over: Option<Instant>,
     /// What broke on this side, for the log.
     failure: String,
-    /// The direct leg did not prove itself.
-    unproven: bool,
 }
 
 impl Side<AgentRole> for AgentSide {
@@ -259,7 +248,12 @@ impl Side<AgentRole> for AgentSide {
 
     fn path_gone(&mut self, error: &StackError, unproven: bool) {
         self.failure = error.to_string();
-        self.unproven = unproven;
+        if unproven {
+            // Before the other end hears of it: its next request finds this agent wrapped.
+            let path = self.path;
+            self.office
+                .drive(|machine, now| machine.unproven(path, now));
+        }
     }
 
     fn local_shut(&mut self) {

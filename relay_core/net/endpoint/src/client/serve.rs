@@ -118,7 +118,6 @@ async fn open(
         stopping,
         viewer_left: false,
         leaving: None,
-        stage: Stage::Inner,
         refused: false,
         is_open: false,
         unproven: None,
@@ -170,8 +169,6 @@ struct ClientSide {
     viewer_left: bool,
     /// The viewer closed its sending side: how many bytes it had taken then, and until when it has to take more.
     leaving: Option<(u64, Instant)>,
-    /// How far the session has come.
-    stage: Stage,
     /// The agent did not believe this end's certificate.
     refused: bool,
     /// The session was opened, and perhaps carried something.
@@ -256,14 +253,11 @@ impl Side<ClientRole> for ClientSide {
     }
 
     fn reached(&mut self, stage: Stage) {
-        self.stage = stage;
         self.request.reached(stage, String::new());
     }
 
     fn path_gone(&mut self, error: &StackError, unproven: bool) {
-        // Behind `AUTH_DONE` the agent has believed this end.
-        self.refused = self.stage <= Stage::Auth
-            && matches!(error, StackError::Inner(rustls::Error::AlertReceived(_)));
+        self.refused = error.is_refusal();
         if !self.is_open && !self.refused {
             self.unproven = Some(Unproven { is_own: unproven });
         }

@@ -14,7 +14,7 @@ use rustls::server::UnbufferedServerConnection;
 use rustls::{ClientConfig, CommonState, NamedGroup, ServerConfig};
 use telerelay_wire::{limits, record};
 
-pub(crate) use offset_buffer::OffsetBuffer;
+pub use offset_buffer::OffsetBuffer;
 use turn::{Connection, Output, Turn};
 
 /// Why a TLS connection is at its end.

@@ -3,24 +3,24 @@
 /// Bytes are appended behind and consumed in front. Memory moves only when an append needs the room in front, and is
 /// given back on request once nothing is held.
 #[derive(Debug, Default)]
-pub(crate) struct OffsetBuffer {
+pub struct OffsetBuffer {
     bytes: Vec<u8>,
     start: usize,
 }
 
 impl OffsetBuffer {
     /// What was appended and not consumed.
-    pub(crate) fn filled(&self) -> &[u8] {
+    pub fn filled(&self) -> &[u8] {
         &self.bytes[self.start..]
     }
 
     /// The same, for decryption in place.
-    pub(crate) fn filled_mut(&mut self) -> &mut [u8] {
+    pub fn filled_mut(&mut self) -> &mut [u8] {
         &mut self.bytes[self.start..]
     }
 
     /// Drops `length` bytes from the front.
-    pub(crate) fn consume(&mut self, length: usize) {
+    pub fn consume(&mut self, length: usize) {
         debug_assert!(length <= self.filled().len());
         self.start += length;
         if self.start == self.bytes.len() {
@@ -30,7 +30,7 @@ impl OffsetBuffer {
     }
 
     /// The vector to append to, with room for at least `room` bytes.
-    pub(crate) fn spare(&mut self, room: usize) -> &mut Vec<u8> {
+    pub fn spare(&mut self, room: usize) -> &mut Vec<u8> {
         if self.bytes.capacity() - self.bytes.len() < room {
             self.bytes.drain(..self.start);
             self.start = 0;
@@ -40,7 +40,7 @@ impl OffsetBuffer {
     }
 
     /// Lets `write` fill up to `room` bytes behind what is held; it returns how many it filled.
-    pub(crate) fn append_with<E>(
+    pub fn append_with<E>(
         &mut self,
         room: usize,
         write: impl FnOnce(&mut [u8]) -> Result<usize, E>,
@@ -54,21 +54,21 @@ impl OffsetBuffer {
     }
 
     /// Takes everything out; the buffer is empty and owns no memory afterwards.
-    pub(crate) fn take(&mut self) -> Vec<u8> {
+    pub fn take(&mut self) -> Vec<u8> {
         let mut bytes = std::mem::take(&mut self.bytes);
         bytes.drain(..std::mem::take(&mut self.start));
         bytes
     }
 
     /// Gives the memory back if nothing is held.
-    pub(crate) fn release(&mut self) {
+    pub fn release(&mut self) {
         if self.bytes.is_empty() {
             self.bytes = Vec::new();
         }
     }
 
     /// Bytes of memory owned.
-    pub(crate) fn capacity(&self) -> usize {
+    pub fn capacity(&self) -> usize {
         self.bytes.capacity()
     }
 }

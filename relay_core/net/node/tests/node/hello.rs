@@ -14,7 +14,12 @@ async fn an_agent_is_welcomed_and_told_out_and_its_keepalive_answered() {
     agent.hello(Role::Agent).await;
     let welcome = agent.welcome().await;
     assert_eq!(welcome.node, crate::kit::node_name());
-    assert!(welcome.features.is_empty(), "paths stay wrapped");
+    let features: Vec<_> = welcome
+        .features
+        .iter()
+        .map(telerelay_wire::bounded::Text::as_str)
+        .collect();
+    assert_eq!(features, ["direct"]);
     assert_eq!((welcome.return_window, welcome.nodes_version), (7, 3));
     let Event::AgentReady(ready) = world.event().await else {
         panic!()

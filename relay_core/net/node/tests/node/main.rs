@@ -6,5 +6,7 @@ mod hello;
 mod kit;
 mod pairing;
 mod path;
+mod peer;
 mod stop;
 mod strangers;
+mod switch;

@@ -216,9 +216,9 @@ async fn a_record_that_is_not_one_path_frame_ends_both_legs() {
             Code::BadFrame,
         ),
         (
-            "SWITCH, which this node does not list",
-            vec![0, 1, 0x31, 1, 0xa0],
-            Code::Unsupported,
+            "SWITCH, and more behind it",
+            [&[0, 1, 0x31, 1, 0xa0][..], &path(b"one")].concat(),
+            Code::BadFrame,
         ),
     ];
     for (what, record, code) in cases {

@@ -10,7 +10,7 @@ use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::{BTreeMap, VecDeque};
 
-use telerelay_wire::ids::{NodeAddress, PathId, Role, Stage};
+use telerelay_wire::ids::{DeviceId, NodeAddress, PathId, Role, Stage};
 use telerelay_wire::outer::{
     Accept, Error, Frame, Hello, Incoming, Keepalive, Refuse, SessionEnd, Welcome,
 };
@@ -43,13 +43,19 @@ pub struct Agent {
     /// ERROR's `retry`: no dial before it.
     not_before: Moment,
     accepted: BTreeMap<LegKey, Accepted>,
-    /// Where one is direct, with its network.
-    paths: BTreeMap<PathId, Option<Network>>,
+    paths: BTreeMap<PathId, Option<Direct>>,
     networks: Networks,
     /// Reports that wait for a ready connection.
     reports: VecDeque<SessionEnd>,
     deadlines: Deadlines<Timer>,
     commands: VecDeque<Command>,
+}
+
+/// A path that puts its outer TLS down here.
+#[derive(Debug)]
+struct Direct {
+    client: DeviceId,
+    network: Network,
 }
 
 impl Agent {
@@ -246,8 +252,8 @@ impl Agent {
     /// The first raw record of a direct path did not verify in time; its end is told apart. Paths that begin from here on stay
     /// wrapped for a while.
     pub fn unproven(&mut self, path: PathId, now: Moment) {
-        if let Some(Some(network)) = self.paths.get(&path) {
-            self.networks.learn(network, Lesson::Failed, now);
+        if let Some(Some(direct)) = self.paths.get(&path) {
+            self.networks.learn(&direct.network, Lesson::Failed, now);
         }
     }
 
@@ -257,8 +263,8 @@ impl Agent {
             return;
         };
         // Nothing was carried before a raw record verified.
-        if let Some(network) = direct.filter(|_| report.stage == Stage::Session) {
-            self.networks.learn(&network, Lesson::Proved, now);
+        if let Some(direct) = direct.filter(|_| report.stage == Stage::Session) {
+            self.networks.learn(&direct.network, Lesson::Proved, now);
         }
         let PathReport {
             code,
@@ -403,6 +409,12 @@ impl Agent {
         }
     }
 
+    /// A client that asks while a direct path of its own has not ended here knows before us that it is lost (§6, rule 3).
+    fn is_asked_again_by(&self, client: DeviceId) -> bool {
+        let mut direct = self.paths.values().flatten();
+        direct.any(|direct| direct.client == client)
+    }
+
     fn accepted_frame(&mut self, key: LegKey, frame: &Frame<'_>, now: Moment) {
         match frame {
             Frame::Paired(paired) => {
@@ -411,9 +423,12 @@ impl Agent {
                 };
                 self.deadlines.disarm(&mut accepted.due);
                 if paired.path == accepted.incoming.path {
+                    let client = accepted.incoming.client;
                     let direct = accepted
                         .direct
-                        .filter(|network| !self.networks.is_wrapped(network, now));
+                        .filter(|network| !self.networks.is_wrapped(network, now))
+                        .filter(|_| !self.is_asked_again_by(client))
+                        .map(|network| Direct { client, network });
                     self.commands.push_back(Command::StartPath {
                         leg: key,
                         incoming: accepted.incoming,

@@ -155,7 +155,9 @@ pub(super) async fn move_bytes(
         up.shift(&mut client, &mut agent, &mut traffic.to_agent),
         down.shift(&mut agent, &mut client, &mut traffic.to_client),
     ) {
-        if up.is_over && down.is_over && !client.try_flush().is_ok_and(|left| left) {
+        // Nothing more comes from a leg that is swallowed, not even its end.
+        let is_over = (up.is_over || client.is_dead) && (down.is_over || agent.is_dead);
+        if is_over && !client.try_flush().is_ok_and(|left| left) {
             break;
         }
         if moved_up || moved_down {

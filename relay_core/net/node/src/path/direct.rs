@@ -1,0 +1,51 @@
+//! A path whose legs have both put their outer TLS down: its sockets go to the engine, and nothing of it stays here.
+use std::io;
+
+use telerelay_engine as engine;
+use telerelay_outer::Traffic;
+use telerelay_outer::node::{Cause, PathEnd};
+
+use super::Path;
+use crate::control::{Control, PathGuard};
+
+/// Gives a path to the engine's thread beside this worker; its end is told from there.
+pub(super) fn hand_over(control: &Control, worker: usize, path: Path, end: PathGuard) {
+    let id = end.path();
+    let legs = end.legs();
+    match sockets(path, end) {
+        Ok(path) => match control.to_engine(worker, legs, path) {
+            Ok(()) => tracing::debug!(path = %id, "direct"),
+            // Dropped, it closes its sockets and tells its end.
+            Err(_path) => tracing::warn!(path = %id, "the engine has no room for a path"),
+        },
+        Err(error) => tracing::warn!(path = %id, %error, "a path could not be given to the engine"),
+    }
+}
+
+/// The path as the engine takes it.
+fn sockets(path: Path, mut end: PathGuard) -> io::Result<engine::Path> {
+    let before = path.traffic();
+    end.so_far = PathEnd {
+        traffic: before,
+        kind: path.kind,
+        cause: Cause::Leg,
+    };
+    let (agent, agent_counted) = path.agent.into_direct()?;
+    let (client, client_counted) = path.client.into_direct()?;
+    let counted = [path.live, agent_counted, client_counted];
+    let done = move |outcome: engine::Outcome| {
+        drop(counted);
+        let traffic = Traffic {
+            to_client: before.to_client + outcome.to_client.total(),
+            to_agent: before.to_agent + outcome.to_agent.total(),
+        };
+        tracing::debug!(path = %end.path(), reason = ?outcome.reason, "ended");
+        // As a whole it belongs to this closure, or it would tell the end at once.
+        end.carried(traffic);
+    };
+    Ok(engine::Path {
+        agent,
+        client,
+        done: Box::new(done),
+    })
+}

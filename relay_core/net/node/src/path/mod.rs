@@ -1,0 +1,188 @@
+//! Two legs that are a path, from PAIRED to its end (PROTOCOL.md §6).
+//!
+//! `half` is one leg and how far it has put its outer TLS down; `direction` moves what comes by one leg to the other, as the
+//! table of §6 says; `direct` gives the path away when nothing of it is in outer TLS any more. This is the life of both together.
+mod direct;
+mod direction;
+mod half;
+
+use std::future::poll_fn;
+use std::task::{Context, Poll};
+
+use telerelay_outer::node::{Cause, PathEnd};
+use telerelay_outer::{PathKind, Traffic};
+use telerelay_wire::Code;
+use telerelay_wire::limits;
+use telerelay_wire::outer::{Frame, Paired};
+
+use crate::control::{Control, Order, PathOrder};
+use crate::counters::{Counted, Counters};
+use crate::leg::{Leg, Lent};
+use crate::mailbox::Inbox;
+use half::Half;
+
+/// Why a path ends.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum End {
+    /// Both directions came to their end.
+    Done,
+    /// The machine wants it.
+    Ordered,
+    /// A leg broke.
+    Broken,
+    /// A leg broke the rules.
+    Breach(Code),
+}
+
+/// What becomes of a path.
+enum Next {
+    End(End),
+    /// Nothing of it is in outer TLS any more.
+    Direct,
+}
+
+/// Runs a path until it is direct or has ended, and tells the machine. `client` is the leg whose task this is, on this worker.
+pub(crate) async fn run(
+    control: &Control,
+    mut client: Leg,
+    order: PathOrder,
+    mut inbox: Inbox<Order>,
+    worker: usize,
+) {
+    let PathOrder {
+        agent,
+        mut end,
+        set_up,
+        consented,
+    } = order;
+    // The agent's task gives its leg when it next runs; if it has ended, this ends too.
+    let mut agent = match agent.await.map(Lent::take) {
+        Ok(Ok(agent)) => agent,
+        Ok(Err(error)) => {
+            tracing::warn!(%error, "a leg could not be moved");
+            return client.finish().await;
+        }
+        Err(_gone) => return client.finish().await,
+    };
+    tracing::debug!(path = %end.path(), "joined");
+    // Whatever was sent before PAIRED was read and judged; half a frame of it could not be.
+    let early = !agent.frames.is_between_frames() || !client.frames.is_between_frames();
+    let paired = Frame::Paired(Paired { path: end.path() });
+    let told = client.write(&paired).and(agent.write(&paired));
+    if told.is_some() {
+        control.timings.set_up(&set_up, consented.elapsed());
+    }
+    let mut path = Path::new(control, agent, client);
+    let next = if early {
+        Next::End(End::Breach(Code::BadFrame))
+    } else if told.is_none() {
+        Next::End(End::Broken)
+    } else {
+        poll_fn(|cx| path.poll(cx, control, &mut inbox)).await
+    };
+    let why = match next {
+        Next::Direct => return direct::hand_over(control, worker, path, end),
+        Next::End(why) => why,
+    };
+    tracing::debug!(path = %end.path(), ?why, "ended");
+    if why != End::Done {
+        // The agent's CLOSE may still be on its way through either of them.
+        tokio::join!(path.agent.finish(), path.client.finish());
+    }
+    end.so_far = PathEnd {
+        traffic: path.traffic(),
+        kind: path.kind,
+        cause: match why {
+            End::Done | End::Ordered | End::Broken => Cause::Leg,
+            End::Breach(code) => Cause::Breach(code),
+        },
+    };
+}
+
+struct Path {
+    agent: Half,
+    client: Half,
+    kind: PathKind,
+    /// One more live path of this kind.
+    live: Counted,
+}
+
+impl Path {
+    fn new(control: &Control, agent: Leg, client: Leg) -> Self {
+        let kind = PathKind::Wrapped;
+        Self {
+            agent: Half::new(agent),
+            client: Half::new(client),
+            kind,
+            live: Counted::new(&control.counters, Counters::live(kind)),
+        }
+    }
+
+    fn poll(
+        &mut self,
+        cx: &mut Context<'_>,
+        control: &Control,
+        inbox: &mut Inbox<Order>,
+    ) -> Poll<Next> {
+        // Nothing but Close is given to a path; the mailbox is gone where the node ends.
+        if inbox.poll_take(cx).is_ready() {
+            return Poll::Ready(Next::End(End::Ordered));
+        }
+        for _ in 0..limits::PATH_TURNS {
+            let before = self.traffic();
+            let moved = self.turn(cx);
+            let after = self.traffic();
+            control.counters.carried(Traffic {
+                to_client: after.to_client - before.to_client,
+                to_agent: after.to_agent - before.to_agent,
+            });
+            self.see_kind(control);
+            match moved {
+                Err(end) => return Poll::Ready(Next::End(end)),
+                Ok(_) if self.agent.is_shut() && self.client.is_shut() => {
+                    return Poll::Ready(Next::End(End::Done));
+                }
+                Ok(_) if self.kind == PathKind::Direct => return Poll::Ready(Next::Direct),
+                Ok(true) => {}
+                Ok(false) => {
+                    self.agent.release();
+                    self.client.release();
+                    return Poll::Pending;
+                }
+            }
+        }
+        cx.waker().wake_by_ref();
+        Poll::Pending
+    }
+
+    /// Moves what can be moved each way; whether anything was. Of a direct path nothing is left in a buffer of what was read.
+    fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
+        let Self { agent, client, .. } = self;
+        let down = direction::shift(cx, agent, client)?;
+        let up = direction::shift(cx, client, agent)?;
+        if agent.is_direct() && client.is_direct() {
+            direction::rest(agent, client)?;
+            direction::rest(client, agent)?;
+        }
+        Ok(down || up)
+    }
+
+    fn traffic(&self) -> Traffic {
+        Traffic {
+            to_client: self.agent.inlet.carried,
+            to_agent: self.client.inlet.carried,
+        }
+    }
+
+    fn see_kind(&mut self, control: &Control) {
+        let kind = match (self.agent.is_direct(), self.client.is_direct()) {
+            (true, true) => PathKind::Direct,
+            (false, false) => PathKind::Wrapped,
+            (true, false) | (false, true) => PathKind::Mixed,
+        };
+        if kind != self.kind {
+            self.kind = kind;
+            self.live = Counted::new(&control.counters, Counters::live(kind));
+        }
+    }
+}

@@ -1,0 +1,290 @@
+//! How legs put their outer TLS down, one by one, and what a direct path is from then on (PROTOCOL.md §6).
+use telerelay_node::{Event, Scope, Side, Standing};
+use telerelay_outer::PathKind;
+use telerelay_wire::Code;
+use telerelay_wire::outer::Frame;
+
+use crate::kit::{COMPUTER, Got, World, pattern, session_end};
+use crate::peer::{Came, Peer, SWITCH};
+
+const LARGE: usize = 3_000_000;
+
+/// What one end does while it puts its outer TLS down: a PATH frame, a KeyUpdate, SWITCH, and raw bytes behind it.
+fn flight(end: &mut Peer, before: &[u8], behind: &[u8]) -> Vec<u8> {
+    let mut flight = end.bytes(before);
+    flight.extend(end.key_update());
+    flight.extend(end.switch());
+    flight.extend(end.bytes(behind));
+    flight
+}
+
+/// The rest of a path whose ends have both put their outer TLS down.
+async fn talk_and_part(mut at_agent: Peer, mut at_client: Peer) {
+    for round in [b"a frame", b"another"] {
+        at_agent.say(round).await;
+        assert_eq!(at_client.hears(7).await, round);
+        at_client.say(round).await;
+        assert_eq!(at_agent.hears(7).await, round);
+    }
+    assert!(
+        at_agent.reads_raw && at_client.reads_raw,
+        "both are answered"
+    );
+    at_client.end().await;
+    assert_eq!(at_agent.came().await, Came::End);
+    at_agent.say(b"the last").await;
+    at_agent.end().await;
+    assert_eq!(
+        at_client.hears(8).await,
+        b"the last",
+        "one half goes on without the other"
+    );
+    assert_eq!(at_client.came().await, Came::End);
+}
+
+/// Every place at which the client's flight can be cut, against the agent's coming before, between and behind.
+#[tokio::test]
+async fn wherever_the_flights_are_cut_and_whoever_is_first_nothing_is_lost_or_repeated() {
+    let mut world = World::new();
+    let mut cut = 0;
+    loop {
+        let mut whole = 0;
+        for agents_turn in 0..3 {
+            // Each asks once: nobody is throttled.
+            let (agent, client) = (
+                world.organisation.agent(COMPUTER),
+                world.organisation.client(),
+            );
+            let (mut at_agent, mut at_client, _) = world.peers(&agent, &client).await;
+            let mine = flight(&mut at_client, b"client, wrapped", b"client, raw");
+            let its = flight(&mut at_agent, b"agent, wrapped", b"agent, raw");
+            whole = mine.len();
+            for turn in 0..3 {
+                if turn == agents_turn {
+                    at_agent.send(&its).await;
+                    let hears_alone = at_client.hears(14).await;
+                    assert_eq!(hears_alone, b"agent, wrapped", "cut at {cut}");
+                }
+                match turn {
+                    0 => at_client.send(&mine[..cut]).await,
+                    1 => at_client.send(&mine[cut..]).await,
+                    _ => {}
+                }
+            }
+            assert_eq!(
+                at_agent.hears(26).await,
+                b"client, wrappedclient, raw",
+                "cut at {cut}"
+            );
+            assert_eq!(at_client.hears(10).await, b"agent, raw", "cut at {cut}");
+            talk_and_part(at_agent, at_client).await;
+        }
+        if cut == whole {
+            break;
+        }
+        cut += 1;
+    }
+    world.until("live_paths", 0).await;
+}
+
+#[tokio::test]
+async fn a_direct_path_carries_much_both_ways_and_ends_as_such() {
+    for workers in [1, 2] {
+        let mut world = World::with(workers, &[Side::Both]);
+        let (agent, client) = (
+            world.organisation.agent(COMPUTER),
+            world.organisation.client(),
+        );
+        let (mut at_agent, mut at_client, request) = world.peers(&agent, &client).await;
+        at_client.put_down().await;
+        at_agent.put_down().await;
+        at_client.is_answered().await;
+        at_agent.is_answered().await;
+        world.until("live_paths.direct", 1).await;
+        world.until("engine.paths", 1).await;
+        let (screen, input) = (pattern(LARGE, 1), pattern(LARGE, 2));
+        let ((), got) = tokio::join!(at_agent.say(&screen), at_client.hears(LARGE));
+        assert!(got == screen, "the client got other bytes");
+        let ((), got) = tokio::join!(at_client.say(&input), at_agent.hears(LARGE));
+        assert!(got == input, "the agent got other bytes");
+        world.until("bytes_to_client", LARGE as u64).await;
+        let mut ready = world.ready(&agent).await;
+        at_client.end().await;
+        at_agent.end().await;
+        at_client.is_over().await;
+        ready.send(session_end(request.path, Code::Done)).await;
+        let ended = world.ended().await;
+        assert_eq!(
+            (ended.code, ended.path_kind),
+            (Code::Done.into(), Some(PathKind::Direct))
+        );
+        let carried = (ended.traffic.to_client, ended.traffic.to_agent);
+        assert_eq!(carried, (LARGE as u64, LARGE as u64));
+        world.until("engine.paths", 0).await;
+        world.until("live_paths.direct", 0).await;
+    }
+}
+
+#[tokio::test]
+async fn where_one_end_stays_wrapped_the_path_is_mixed() {
+    for agent_switches in [true, false] {
+        let mut world = World::new();
+        let (agent, client) = (
+            world.organisation.agent(COMPUTER),
+            world.organisation.client(),
+        );
+        let (mut at_agent, mut at_client, request) = world.peers(&agent, &client).await;
+        let switching = if agent_switches {
+            &mut at_agent
+        } else {
+            &mut at_client
+        };
+        switching.put_down().await;
+        switching.is_answered().await;
+        world.until("live_paths.mixed", 1).await;
+        let (screen, input) = (pattern(LARGE, 1), pattern(LARGE, 2));
+        let ((), got) = tokio::join!(at_agent.say(&screen), at_client.hears(LARGE));
+        assert!(got == screen, "the client got other bytes");
+        let ((), got) = tokio::join!(at_client.say(&input), at_agent.hears(LARGE));
+        assert!(got == input, "the agent got other bytes");
+        let mut ready = world.ready(&agent).await;
+        at_client.end().await;
+        at_agent.end().await;
+        at_client.is_over().await;
+        ready.send(session_end(request.path, Code::Done)).await;
+        let ended = world.ended().await;
+        assert_eq!(
+            (ended.code, ended.path_kind),
+            (Code::Done.into(), Some(PathKind::Mixed))
+        );
+    }
+}
+
+#[tokio::test]
+async fn a_cut_and_a_revocation_reach_a_direct_path() {
+    for code in [Code::Cut, Code::Revoked] {
+        let mut world = World::new();
+        let (agent, client) = (
+            world.organisation.agent(COMPUTER),
+            world.organisation.client(),
+        );
+        let (mut at_agent, mut at_client, request) = world.peers(&agent, &client).await;
+        at_client.put_down().await;
+        at_agent.put_down().await;
+        world.until("engine.paths", 1).await;
+        let mut ready = world.ready(&agent).await;
+        if code == Code::Cut {
+            let scope = Scope::Device(world.organisation.id(), client.device);
+            assert_eq!(world.node.cut(scope, code), 1);
+        } else {
+            world.admit(Standing::Admitted, &[client.device]);
+        }
+        let Got::Frame(Frame::Cut(cut)) = ready.got().await else {
+            panic!("the agent is told why")
+        };
+        assert_eq!((cut.path, cut.code), (request.path, code.into()));
+        at_client.is_over().await;
+        at_agent.is_over().await;
+        drop((at_client, at_agent));
+        ready.send(session_end(request.path, Code::Done)).await;
+        let ended = world.ended().await;
+        assert_eq!(
+            (ended.code, ended.path_kind),
+            (code.into(), Some(PathKind::Direct))
+        );
+        world.until("engine.paths", 0).await;
+    }
+}
+
+/// What an end may do wrong with SWITCH, and what becomes of its own path.
+#[derive(Clone, Copy, Debug)]
+enum Wrong {
+    /// More in the record of SWITCH.
+    More,
+    ResetsAtOnce,
+    EndsAtOnce,
+    /// Bytes that nobody's TLS made; the other end's inner TLS finds out.
+    Rubbish,
+    /// SWITCH again, in outer TLS: raw bytes like all others.
+    Again,
+}
+
+#[tokio::test]
+async fn whoever_does_it_wrong_disturbs_nobody_else() {
+    use Wrong::{Again, EndsAtOnce, More, ResetsAtOnce, Rubbish};
+
+    let mut world = World::new();
+    let (agent, client) = (
+        world.organisation.agent(COMPUTER),
+        world.organisation.client(),
+    );
+    let beside = (
+        world.organisation.agent(COMPUTER),
+        world.organisation.client(),
+    );
+    let (mut agent_beside, mut client_beside, _) = world.peers(&beside.0, &beside.1).await;
+    client_beside.put_down().await;
+    agent_beside.put_down().await;
+    client_beside.is_answered().await;
+    agent_beside.is_answered().await;
+    world.until("engine.paths", 1).await;
+    for wrong in [More, ResetsAtOnce, EndsAtOnce, Rubbish, Again] {
+        let (mut at_agent, mut at_client, _) = world.peers(&agent, &client).await;
+        match wrong {
+            More => {
+                let record = at_client.record(&[SWITCH, SWITCH].concat());
+                at_client.send(&record).await;
+                at_client.is_over().await;
+                at_agent.is_over().await;
+            }
+            ResetsAtOnce => {
+                at_client.put_down().await;
+                at_client.reset();
+                at_agent.is_over().await;
+            }
+            EndsAtOnce => {
+                at_client.put_down().await;
+                at_client.end().await;
+                assert_eq!(at_agent.came().await, Came::End);
+                at_agent.say(b"still").await;
+                assert_eq!(at_client.hears(5).await, b"still");
+                at_agent.end().await;
+                at_client.is_over().await;
+            }
+            Rubbish => {
+                at_client.put_down().await;
+                at_client.say(b"GET / HTTP/1.1\r\n\r\n").await;
+                assert_eq!(at_agent.hears(18).await, b"GET / HTTP/1.1\r\n\r\n");
+            }
+            Again => {
+                at_client.put_down().await;
+                let again = at_client.record(SWITCH);
+                at_client.send(&again).await;
+                assert_eq!(at_agent.hears(again.len()).await, again);
+            }
+        }
+        agent_beside.say(b"nothing of it").await;
+        assert_eq!(client_beside.hears(13).await, b"nothing of it", "{wrong:?}");
+    }
+    world.until("live_paths", 1).await;
+}
+
+#[tokio::test]
+async fn switch_before_paired_is_refused() {
+    let mut world = World::new();
+    let (agent, client) = (
+        world.organisation.agent(COMPUTER),
+        world.organisation.client(),
+    );
+    let (_at_agent, mut at_client, _) = world.path(&agent, &client).await;
+    let mut ready = world.ready(&agent).await;
+    ready.send_record(SWITCH).await.unwrap();
+    assert!(matches!(
+        ready.got().await,
+        Got::Frame(Frame::Error(_)) | Got::End | Got::Broken(_)
+    ));
+    // The path beside it is not concerned.
+    at_client.send_path(b"input").await.unwrap();
+    drop(at_client);
+    while !matches!(world.event().await, Event::AgentGone { .. }) {}
+}
