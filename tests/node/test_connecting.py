@@ -67,7 +67,7 @@ async def test_a_session_from_end_to_end_and_its_records(node: NodeProcess, tena
     assert end["path"] == start["path"]
     assert (end["routed"], end["path_kind"], end["code"], end["stage"]) == (
         True,
-        "wrapped",
+        "direct",
         "DONE",
         "session",
     )

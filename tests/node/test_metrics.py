@@ -52,7 +52,7 @@ HOSTILE: Final = 'telerelay-client/1 "},x="canary-7f31\\'
 
 
 class Scrape(dict[str, float]):
-    """Values of one scrape by series, such as `sessions{path_kind=wrapped}`, without the common prefix."""
+    """Values of one scrape by series, such as `sessions{path_kind=direct}`, without the common prefix."""
 
     def __init__(self, text: str) -> None:
         for family in text_string_to_metric_families(text):
@@ -143,11 +143,11 @@ async def test_after_sessions_the_counts_are_exact(node: Monitored) -> None:
         before = await asyncio.to_thread(node.scrape)
         for number in range(3):
             async with _session(node, tenant):
+                await eventually(lambda: node.scrape()["sessions{path_kind=direct}"] == 1)
                 during = await asyncio.to_thread(node.scrape)
-                assert during["sessions{path_kind=wrapped}"] == 1
                 assert during["sessions_joined_total"] - before["sessions_joined_total"] == number + 1
-            ended = before["session_seconds_count{path_kind=wrapped}"] + number + 1
-            await eventually(lambda: node.scrape()["session_seconds_count{path_kind=wrapped}"] == ended)  # noqa: B023
+            ended = before["session_seconds_count{path_kind=direct}"] + number + 1
+            await eventually(lambda: node.scrape()["session_seconds_count{path_kind=direct}"] == ended)  # noqa: B023
         await eventually(lambda: node.scrape()["ready_agents"] == 1)
         # The clone rule and the like: somebody who is not granted is refused, with his code.
         stranger = tenant.colleague()
@@ -161,12 +161,12 @@ async def test_after_sessions_the_counts_are_exact(node: Monitored) -> None:
     assert {step: rose[f"set_up_step_seconds_count{{step={step}}}"] for step in STEPS} == dict.fromkeys(
         STEPS, 3
     )
-    assert rose["session_seconds_count{path_kind=wrapped}"] == 3
+    assert rose["session_seconds_count{path_kind=direct}"] == 3
     assert rose["decision_seconds_count"] == rose["decisions_total"] == 4
     assert rose["refusals_total{code=DENIED}"] == rose["attempts_ended_total{code=DENIED}"] == 1
     ends = {name: count for name, count in rose.items() if name.startswith("attempts_ended_total")}
     assert sum(ends.values()) == 4
-    assert "sessions{path_kind=wrapped}" not in rose
+    assert "sessions{path_kind=direct}" not in rose
     # START and END of three, END of the one who was refused.
     assert rose["audit_records_total"] == 7
     # The whole is the sum of its steps.
@@ -250,7 +250,7 @@ async def test_a_node_that_drains_says_so_until_it_exits(tmp_path: Path) -> None
             await eventually(lambda: node.ask("/readyz").status_code == 503)
             assert node.ask("/readyz").json() == {"ready": False, "reasons": ["draining"]}
             assert node.ask("/healthz").status_code == 200
-            assert node.scrape()["sessions{path_kind=wrapped}"] == 1
+            await eventually(lambda: node.scrape()["sessions{path_kind=direct}"] == 1)
         # The last session has ended, so it does not wait for the rest of the grace.
         assert await asyncio.to_thread(node.process.wait, 20) == 0
 
@@ -309,6 +309,7 @@ def _top(node: NodeProcess, *options: str) -> list[str]:
 async def test_top_looks_once(node: Monitored) -> None:
     tenant = _admitted(node)
     async with agent_of(node, tenant), _session(node, tenant):
+        await eventually(lambda: node.scrape()["sessions{path_kind=direct}"] == 1)
         command = _top(node, "--once", "--json")
         looked = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=30, check=True)
         text = await asyncio.to_thread(
@@ -316,12 +317,12 @@ async def test_top_looks_once(node: Monitored) -> None:
         )
     record = json.loads(looked.stdout)
     assert record["schema"] == "telerelay.top/1"
-    assert record["sessions"] == {"wrapped": 1, "mixed": 0, "direct": 0}
+    assert record["sessions"] == {"wrapped": 0, "mixed": 0, "direct": 1}
     assert record["set_up"]["p50"] <= record["set_up"]["p99"]
     assert set(record["steps"]) == set(STEPS)
     assert 0 < record["descriptors"] < record["descriptors_limit"]
     assert "sessions" in text.stdout
-    assert "1 (1 wrapped)" in text.stdout
+    assert "1 (1 direct)" in text.stdout
 
 
 def test_top_leaves_the_terminal_as_it_found_it(node: Monitored) -> None:
