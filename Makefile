@@ -49,11 +49,11 @@ test: setup lint ## everything that CI runs: lint, Rust tests, Python tests
 	@mkdir -p build
 	cargo test --workspace --locked --quiet 2>&1 | tee build/rust-tests.txt
 	@# Most of them wait for something: side by side both halves take little longer than one.
-	@echo "$(BIN)/pytest tests/node tests/pure, and beside it tests/desktop tests/faults"; \
-	$(BIN)/pytest tests/desktop tests/faults >build/desktop-tests.txt 2>&1 & beside=$$!; \
-	failed=0; $(BIN)/pytest tests/node tests/pure || failed=$$?; \
+	@echo "$(BIN)/pytest tests/node, and beside it tests/desktop tests/faults tests/pure"; \
+	$(BIN)/pytest tests/desktop tests/faults tests/pure >build/beside-tests.txt 2>&1 & beside=$$!; \
+	failed=0; $(BIN)/pytest tests/node || failed=$$?; \
 	wait $$beside || failed=$$?; \
-	cat build/desktop-tests.txt; exit $$failed
+	cat build/beside-tests.txt; exit $$failed
 	@awk '/^test result:/ {passed += $$4; failed += $$6} END {printf "rust: %d passed, %d failed\n", passed, failed}' build/rust-tests.txt
 
 lint: setup ## formatting, clippy, ruff, types, stubs, import contracts
