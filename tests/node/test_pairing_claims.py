@@ -99,7 +99,7 @@ async def test_two_race_for_one_ready_connection(node: NodeProcess, tenant: Tena
         assert await reader.readexactly(5) == b"typed"
         won, lost = outcomes["open"].of(SessionOpened)[0], outcomes["BUSY"].of(SessionEnded)[0]
     ends = await _ends(node, won.attempt, lost.attempt)
-    assert [(end["code"], end["path_kind"]) for end in ends] == [("DONE", "wrapped"), ("BUSY", "wrapped")]
+    assert [(end["code"], end["path_kind"]) for end in ends] == [("DONE", "direct"), ("BUSY", "direct")]
     assert ends[0]["path"] != ends[1]["path"]
 
 
