@@ -47,12 +47,14 @@ impl StackError {
         matches!(self, Self::Inner(error) if TlsError::from(error.clone()).code() == Code::Certificate)
     }
 
-    /// Whether it is the other end's own word, authenticated: an alert inside.
+    /// Whether the other end ended inner TLS with an alert.
+    pub(crate) fn is_alert(&self) -> bool {
+        matches!(self, Self::Inner(rustls::Error::AlertReceived(_)))
+    }
+
+    /// Whether it is the other end's own word, authenticated: an end or an alert inside.
     pub(crate) fn is_word(&self) -> bool {
-        matches!(
-            self,
-            Self::Left | Self::Inner(rustls::Error::AlertReceived(_))
-        )
+        matches!(self, Self::Left) || self.is_alert()
     }
 }
 

@@ -122,6 +122,8 @@ pub enum PathEnd {
         stage: Stage,
         /// This end's leg was direct, and no raw record had verified.
         is_own: bool,
+        /// What it means where it is not asked for again.
+        code: Code,
     },
 }
 
@@ -393,7 +395,11 @@ impl Client {
                 resume: None,
             } => self.end(Code::PathLost.into(), stage, None, now),
             PathEnd::Lost { resume, .. } => self.ask_again(resume, now, entropy),
-            PathEnd::Unproven { stage, is_own } => {
+            PathEnd::Unproven {
+                stage,
+                is_own,
+                code,
+            } => {
                 if is_own {
                     self.commands
                         .push_back(Command::Learnt(network.clone(), Lesson::Failed));
@@ -401,7 +407,7 @@ impl Client {
                 if *does_switch && !core::mem::replace(&mut self.wrapped, true) {
                     self.ask_again(None, now, entropy);
                 } else {
-                    self.end(Code::PathLost.into(), stage, None, now);
+                    self.end(code.into(), stage, None, now);
                 }
             }
         }

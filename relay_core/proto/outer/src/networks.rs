@@ -73,7 +73,7 @@ struct Entry {
 }
 
 impl Networks {
-    /// Whether legs stay wrapped there for now.
+    /// Whether legs stay wrapped there at present.
     pub fn is_wrapped(&self, network: &Network, now: Moment) -> bool {
         self.0
             .iter()

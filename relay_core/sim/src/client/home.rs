@@ -225,6 +225,7 @@ impl ClientHost {
                     PathEnd::Unproven {
                         stage: ended.stage,
                         is_own: path.is_unproven,
+                        code: Code::PathLost,
                     }
                 }
                 Some(ended) if ended.cause == Cause::PathLost => PathEnd::Lost {

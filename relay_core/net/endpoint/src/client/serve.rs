@@ -118,6 +118,7 @@ async fn open(
         stopping,
         viewer_left: false,
         leaving: None,
+        stage: Stage::Inner,
         refused: false,
         is_open: false,
         unproven: None,
@@ -169,6 +170,8 @@ struct ClientSide {
     viewer_left: bool,
     /// The viewer closed its sending side: how many bytes it had taken then, and until when it has to take more.
     leaving: Option<(u64, Instant)>,
+    /// How far the session has come.
+    stage: Stage,
     /// The agent did not believe this end's certificate.
     refused: bool,
     /// The session was opened, and perhaps carried something.
@@ -182,6 +185,9 @@ struct ClientSide {
 struct Unproven {
     /// This end's leg was direct and had not proved itself.
     is_own: bool,
+    /// The agent ended it by an alert before it had believed this end. Where no leg is direct nothing but a refusal brings one
+    /// about.
+    is_word: bool,
 }
 
 impl ClientSide {
@@ -193,11 +199,17 @@ impl ClientSide {
             unserved,
         } = outcome;
         let path_kind = Some(self.kind);
-        if let Some(Unproven { is_own }) = self.unproven {
+        if let Some(Unproven { is_own, is_word }) = self.unproven {
+            let (code, stage) = if is_word {
+                (Code::Identity, Stage::Inner)
+            } else {
+                (Code::PathLost, ended.stage)
+            };
             return Served {
                 end: PathEnd::Unproven {
-                    stage: ended.stage,
+                    stage,
                     is_own,
+                    code,
                 },
                 carried: Carried {
                     path_kind,
@@ -253,13 +265,17 @@ impl Side<ClientRole> for ClientSide {
     }
 
     fn reached(&mut self, stage: Stage) {
+        self.stage = stage;
         self.request.reached(stage, String::new());
     }
 
     fn path_gone(&mut self, error: &StackError, unproven: bool) {
         self.refused = error.is_refusal();
         if !self.is_open && !self.refused {
-            self.unproven = Some(Unproven { is_own: unproven });
+            self.unproven = Some(Unproven {
+                is_own: unproven,
+                is_word: self.stage <= Stage::Auth && error.is_alert(),
+            });
         }
     }
 

@@ -218,8 +218,8 @@ async fn an_agents_close_is_the_end_that_is_told() {
 }
 
 #[tokio::test]
-async fn an_alert_that_is_no_refusal_is_a_lost_path() {
-    for believes_first in [false, true] {
+async fn an_alert_behind_auth_done_is_a_lost_path() {
+    for (believes_first, expected) in [(false, Code::Identity), (true, Code::PathLost)] {
         let world = World::new().await;
         let mut agent = Stranger::agent(&world).await;
         let home = world.home();
@@ -233,7 +233,7 @@ async fn an_alert_that_is_no_refusal_is_a_lost_path() {
                 .expect("OPEN");
         }
         inside.say_alert().await;
-        assert_eq!(home.finished().await, Code::PathLost, "{believes_first}");
+        assert_eq!(home.finished().await, expected, "{believes_first}");
     }
 }
 

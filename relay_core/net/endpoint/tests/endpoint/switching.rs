@@ -170,6 +170,11 @@ async fn a_client_whose_direct_leg_does_not_prove_itself_asks_again_wrapped_and_
         // The attempt that was given up has its end, and the session is that of the other one.
         let first = world.relay.terminal().await;
         assert_eq!(known(&first.code), Code::PathLost, "{switching:?}");
+        // Only where OPEN got through can the agent have sent an OPENED that was not believed.
+        assert!(
+            first.stage != Stage::Session || switching == Switching::Withheld,
+            "{switching:?}"
+        );
         assert_ne!(first.attempt, attempt);
         assert_eq!(known(&office.ended().await.code), Code::PathLost);
         let mut viewer = home.viewer().await;

@@ -14,6 +14,7 @@ use crate::office::{Office, incoming, paired as agent_paired};
 const UNPROVEN: PathEnd = PathEnd::Unproven {
     stage: Stage::Auth,
     is_own: true,
+    code: Code::PathLost,
 };
 const MINUTE: Duration = Duration::from_mins(1);
 
@@ -81,6 +82,7 @@ fn a_path_is_asked_for_again_once_and_whoevers_leg_it_was() {
     let lost = PathEnd::Unproven {
         stage: Stage::Open,
         is_own: false,
+        code: Code::PathLost,
     };
     assert_eq!(
         home.end(lost.clone()),
@@ -94,6 +96,26 @@ fn a_path_is_asked_for_again_once_and_whoevers_leg_it_was() {
         home.end(lost),
         ["end PATH_LOST open"],
         "no leg was direct at this node"
+    );
+}
+
+#[test]
+fn an_alert_is_a_refusal_where_no_leg_can_have_broken() {
+    let alert = PathEnd::Unproven {
+        stage: Stage::Inner,
+        is_own: false,
+        code: Code::Identity,
+    };
+    let mut home = Home::on_path();
+    assert_eq!(home.end(alert.clone()), ["end IDENTITY inner"]);
+    let mut home = Home::new();
+    paired_on(&mut home, 0);
+    assert_eq!(home.end(alert.clone()), ["again", "1 dial n1:1"]);
+    assert_eq!(paired_on(&mut home, 1), "1 path");
+    assert_eq!(
+        home.end(alert),
+        ["end IDENTITY inner"],
+        "wrapped it is told again"
     );
 }
 
