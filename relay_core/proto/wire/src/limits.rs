@@ -98,6 +98,8 @@ limits! {
     API_BYTES_IDENTIFIED "api_bytes_identified" u64 4_194_304;
     API_CONNECTIONS "api_connections" usize 256;
     API_ANONYMOUS "api_anonymous" usize 192;
+    API_LINE "api_line" usize 256;
+    API_PLACE "api_place_s" seconds 3;
     API_ANSWER_ANONYMOUS "api_answer_anonymous_s" seconds 30;
     API_ANSWER_IDENTIFIED "api_answer_identified_s" seconds 120;
     ACCEPT_BACKLOG "accept_backlog" i32 4_096;

@@ -194,3 +194,31 @@ async fn two_hundred_and_fifty_six_at_once_and_a_quarter_of_them_for_whoever_is_
     let _browser = world.browse(Some(&admin)).await;
     world.answering().await;
 }
+
+#[tokio::test]
+async fn whoever_is_known_waits_for_a_place_in_turn() {
+    let mut world = World::new();
+    let admin = world.organisation.role("admin");
+    let mut open = Vec::new();
+    for _ in 0..API_CONNECTIONS {
+        let mut browser = world.browse(Some(&admin)).await;
+        browser.write_all(b"G").await.unwrap();
+        open.push((browser, world.answering().await));
+    }
+    let mut waiting = Vec::new();
+    for word in [b"first ", b"second"] {
+        let mut browser = world.browse(Some(&admin)).await;
+        browser.write_all(word).await.unwrap();
+        waiting.push(browser);
+    }
+    for word in [b"first ", b"second"] {
+        open.pop();
+        let (mut server, told) = world.answering().await;
+        let mut heard = [0; 6];
+        server.read_exact(&mut heard).await.unwrap();
+        assert_eq!(&heard, word);
+        open.push((waiting.remove(0), (server, told)));
+    }
+    assert_eq!(world.statistic("api_open"), API_CONNECTIONS as u64);
+    assert_eq!(world.statistic("api_full"), 0);
+}
