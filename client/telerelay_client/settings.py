@@ -9,7 +9,7 @@ from msgspec import Meta
 from telerelay_endpoint import places
 from telerelay_endpoint.errors import Language
 from telerelay_endpoint.log_lines import Level
-from telerelay_endpoint.settings import PathChoice, Program
+from telerelay_endpoint.settings import PathSetting, Program
 
 _PROGRAM: Final = "client"
 
@@ -26,13 +26,7 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
     ] = None
     socket: Annotated[Path | None, Meta(description="Where the Unix socket for the viewer is.")] = None
     no_viewer: Annotated[bool, Meta(description="Start no viewer.")] = False
-    path: Annotated[
-        PathChoice,
-        Meta(
-            description="auto: the TLS to the relay is put down once the end-to-end encryption stands, "
-            "wherever that works; wrapped: never."
-        ),
-    ] = "auto"
+    path: PathSetting = "auto"
     log_level: Annotated[Level, Meta(description="Least level that is logged.")] = "error"
     lang: Annotated[Language | None, Meta(description="Language of messages; default from the locale.")] = (
         None

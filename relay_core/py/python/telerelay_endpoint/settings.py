@@ -19,6 +19,13 @@ from telerelay_endpoint.errors import LocalError
 from telerelay_endpoint.toml_places import Place, TomlRefusedError, read_toml
 
 PathChoice: TypeAlias = Literal["auto", "wrapped"]
+PathSetting: TypeAlias = Annotated[
+    PathChoice,
+    msgspec.Meta(
+        description="auto: the TLS to the relay is put down once the end-to-end encryption stands, "
+        "wherever that works; wrapped: never."
+    ),
+]
 """Whether an endpoint puts its outer TLS down (PROTOCOL.md §6)."""
 
 DEFAULT = "default"

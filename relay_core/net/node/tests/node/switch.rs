@@ -18,6 +18,20 @@ fn flight(end: &mut Peer, before: &[u8], behind: &[u8]) -> Vec<u8> {
     flight
 }
 
+async fn exchange_much(at_agent: &mut Peer, at_client: &mut Peer) {
+    let (screen, input) = (pattern(LARGE, 1), pattern(LARGE, 2));
+    let ((), got) = tokio::join!(at_agent.say(&screen), at_client.hears(LARGE));
+    assert!(got == screen, "the client got other bytes");
+    let ((), got) = tokio::join!(at_client.say(&input), at_agent.hears(LARGE));
+    assert!(got == input, "the agent got other bytes");
+}
+
+async fn both_end(at_agent: &mut Peer, at_client: &mut Peer) {
+    at_client.end().await;
+    at_agent.end().await;
+    at_client.is_over().await;
+}
+
 /// The rest of a path whose ends have both put their outer TLS down.
 async fn talk_and_part(mut at_agent: Peer, mut at_client: Peer) {
     for round in [b"a frame", b"another"] {
@@ -102,16 +116,10 @@ async fn a_direct_path_carries_much_both_ways_and_ends_as_such() {
         at_agent.is_answered().await;
         world.until("live_paths.direct", 1).await;
         world.until("engine.paths", 1).await;
-        let (screen, input) = (pattern(LARGE, 1), pattern(LARGE, 2));
-        let ((), got) = tokio::join!(at_agent.say(&screen), at_client.hears(LARGE));
-        assert!(got == screen, "the client got other bytes");
-        let ((), got) = tokio::join!(at_client.say(&input), at_agent.hears(LARGE));
-        assert!(got == input, "the agent got other bytes");
+        exchange_much(&mut at_agent, &mut at_client).await;
         world.until("bytes_to_client", LARGE as u64).await;
         let mut ready = world.ready(&agent).await;
-        at_client.end().await;
-        at_agent.end().await;
-        at_client.is_over().await;
+        both_end(&mut at_agent, &mut at_client).await;
         ready.send(session_end(request.path, Code::Done)).await;
         let ended = world.ended().await;
         assert_eq!(
@@ -142,15 +150,9 @@ async fn where_one_end_stays_wrapped_the_path_is_mixed() {
         switching.put_down().await;
         switching.is_answered().await;
         world.until("live_paths.mixed", 1).await;
-        let (screen, input) = (pattern(LARGE, 1), pattern(LARGE, 2));
-        let ((), got) = tokio::join!(at_agent.say(&screen), at_client.hears(LARGE));
-        assert!(got == screen, "the client got other bytes");
-        let ((), got) = tokio::join!(at_client.say(&input), at_agent.hears(LARGE));
-        assert!(got == input, "the agent got other bytes");
+        exchange_much(&mut at_agent, &mut at_client).await;
         let mut ready = world.ready(&agent).await;
-        at_client.end().await;
-        at_agent.end().await;
-        at_client.is_over().await;
+        both_end(&mut at_agent, &mut at_client).await;
         ready.send(session_end(request.path, Code::Done)).await;
         let ended = world.ended().await;
         assert_eq!(
