@@ -3,8 +3,9 @@
 import asyncio
 import contextlib
 import os
+import re
 import ssl
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -122,26 +123,30 @@ async def _at_rest(folder: Path) -> int:
         async with beside(node):
             flood = Flood(node, await asyncio.to_thread(newcomer, node), folder, [])
             assert await flood.come(FIRST)
-            looks = [await _count(node, "memory_used")]
-            while len(looks) < 3:
-                await asyncio.sleep(LIMITS["memory_look_ms"] / 1_000)
-                looks.append(await _count(node, "memory_used"))
+            await eventually(lambda: _is_at_rest(node.statistics()))
+            used = _anonymous(node.process.pid)
             flood.close()
-    return max(looks)
+    return used
+
+
+def _is_at_rest(counts: Mapping[str, int]) -> bool:
+    """Whether everybody is told of what there is, and everything about them is written down."""
+    return not any(counts[name] for name in ("newcomers_waiting", "sightings_waiting", "audit_backlog_bytes"))
+
+
+def _anonymous(pid: int) -> int:
+    """Bytes of the process that no file backs, swapped out or not (proc_pid_status(5))."""
+    status = Path(f"/proc/{pid}/status").read_text()
+    return 1024 * sum(
+        int(kib) for kib in re.findall(r"^(?:RssAnon|VmSwap):\s+(\d+) kB$", status, re.MULTILINE)
+    )
 
 
 def _steps(node: NodeProcess) -> list[str]:
     """What the log tells of memory, in order."""
     lines = [line for line in node.log.read_text().splitlines() if "memory" in line]
     assert all('"BUSY"' in line for line in lines if "short" in line)
-    words = {
-        "nobody new": "new",
-        '"idle"': "idle",
-        '"api"': "api",
-        '"ready"': "ready",
-        "memory again": "again",
-    }
-    return [word for line in lines for part, word in words.items() if part in line]
+    return [word for line in lines for part, word in WORDS.items() if part in line]
 
 
 async def test_a_flood_beyond_the_budget_costs_no_session(tmp_path: Path) -> None:
