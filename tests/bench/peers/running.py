@@ -5,7 +5,7 @@ import shlex
 import signal
 import subprocess
 import time
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from string import Template
 from types import TracebackType
@@ -98,12 +98,13 @@ class RunningPeer:
         to = self._words["front"]
         if self._peer.relay:
             self._spawn("relay", self._peer.relay, self._ground.before)
-            self._listens("control" if self._peer.agent else "port")
+            # Some listen for homes only once their agent has come, others for nobody else.
+            self._listens("control", "port", needed=any)
         else:
             to = self._words["back"]
         if self._peer.agent:
             self._spawn("agent", self._peer.agent)
-            self._listens("port")
+            self._listens("control", "port", needed=all)
         tls = self._folder.parent / "tls"
         files = ("--tls", tls / "ca.pem", tls / "office.pem") if self._peer.has_tls else ()
         self._generator = Generator("plain", "--to", to, "--office", self._words["back"], *files)
@@ -127,16 +128,16 @@ class RunningPeer:
     def _filled(self, text: str) -> str:
         return Template(text).substitute(self._words)
 
-    def _listens(self, port: str) -> None:
-        """Return when the relay listens there. Looked up: a connection would go on to the office."""
-        relay, wanted = self._processes["relay"], f":{int(self._words[port]):04X}"
+    def _listens(self, *ports: str, needed: Callable[[Iterable[bool]], bool]) -> None:
+        """Return when somebody listens there. Looked up: a connection would go on to the office."""
+        relay, wanted = self._processes["relay"], [f":{int(self._words[port]):04X}" for port in ports]
         deadline = time.monotonic() + _READY_S
         while time.monotonic() < deadline:
             self.watched()
-            for line in Path(f"/proc/{relay.pid}/net/tcp").read_text().splitlines():
-                fields = line.split()
-                if fields[1].endswith(wanted) and fields[3] == _LISTENS:
-                    return
+            sockets = map(str.split, Path(f"/proc/{relay.pid}/net/tcp").read_text().splitlines())
+            listening = {fields[1][-5:] for fields in sockets if fields[3] == _LISTENS}
+            if needed(port in listening for port in wanted):
+                return
             time.sleep(_LOOK_S)
         raise PeerError(f"{self.name} does not listen: {self._said('relay')} {self._said('agent')}")
 
