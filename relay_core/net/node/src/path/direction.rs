@@ -55,12 +55,6 @@ pub(super) fn shift(cx: &mut Context<'_>, src: &mut Half, dst: &mut Half) -> Res
     }
 }
 
-/// Moves on everything that was read, however much already waits for `dst`.
-pub(super) fn rest(src: &mut Half, dst: &mut Half) -> Result<(), End> {
-    while matches!(take(src, dst)?, Taken::Moved) {}
-    Ok(())
-}
-
 /// Takes the next piece of what came by `src`, if there is a whole one.
 fn take(src: &mut Half, dst: &mut Half) -> Result<Taken, End> {
     if let Some((arrival, bytes)) = src.inlet.held.take() {

@@ -169,6 +169,11 @@ impl Half {
         self.tls.is_none()
     }
 
+    /// Something that came by this leg waits for the other one.
+    pub(super) fn holds(&self) -> bool {
+        !self.incoming.is_empty() || self.inlet.held.is_some()
+    }
+
     /// Gives the memory of empty buffers back.
     pub(super) fn release(&mut self) {
         if let Some(tls) = &mut self.tls {
@@ -180,8 +185,9 @@ impl Half {
         }
     }
 
-    /// The leg for the engine, once nothing of it is in outer TLS, and that it is one more connection.
+    /// The leg for the engine, once nothing of it is in outer TLS or waits here, and that it is one more connection.
     pub(super) fn into_direct(mut self) -> io::Result<(engine::Leg, Counted)> {
+        debug_assert!(!self.holds(), "it would be lost");
         let leg = engine::Leg {
             socket: self.socket.into_std()?.into(),
             outgoing: self.outgoing.take(),

@@ -142,7 +142,10 @@ impl Path {
                 Ok(_) if self.agent.is_shut() && self.client.is_shut() => {
                     return Poll::Ready(Next::End(End::Done));
                 }
-                Ok(_) if self.kind == PathKind::Direct => return Poll::Ready(Next::Direct),
+                // What was read and waits for the other leg is moved on first.
+                Ok(_) if self.kind == PathKind::Direct && !self.holds() => {
+                    return Poll::Ready(Next::Direct);
+                }
                 Ok(true) => {}
                 Ok(false) => {
                     self.agent.release();
@@ -155,15 +158,15 @@ impl Path {
         Poll::Pending
     }
 
-    /// Moves what can be moved each way; whether anything was. Of a direct path nothing is left in a buffer of what was read.
+    fn holds(&self) -> bool {
+        self.agent.holds() || self.client.holds()
+    }
+
+    /// Moves what can be moved each way; whether anything was.
     fn turn(&mut self, cx: &mut Context<'_>) -> Result<bool, End> {
         let Self { agent, client, .. } = self;
         let down = direction::shift(cx, agent, client)?;
         let up = direction::shift(cx, client, agent)?;
-        if agent.is_direct() && client.is_direct() {
-            direction::rest(agent, client)?;
-            direction::rest(client, agent)?;
-        }
         Ok(down || up)
     }
 

@@ -154,6 +154,12 @@ impl Peer {
         self.socket.set_zero_linger().unwrap();
     }
 
+    /// Lets the kernel hold little that this end does not read.
+    pub(crate) fn narrow(&self) {
+        let socket = socket2::SockRef::from(&self.socket);
+        socket.set_recv_buffer_size(65_536).unwrap();
+    }
+
     async fn fill(&mut self) -> bool {
         let read = self.socket.read_buf(&mut self.input);
         timeout(PATIENCE, read)

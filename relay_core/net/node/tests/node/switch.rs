@@ -110,6 +110,9 @@ async fn a_direct_path_carries_much_both_ways_and_ends_as_such() {
             world.organisation.client(),
         );
         let (mut at_agent, mut at_client, request) = world.peers(&agent, &client).await;
+        // What passed in outer TLS counts too.
+        at_agent.say(b"wrapped").await;
+        assert_eq!(at_client.hears(7).await, b"wrapped");
         at_client.put_down().await;
         at_agent.put_down().await;
         at_client.is_answered().await;
@@ -117,7 +120,7 @@ async fn a_direct_path_carries_much_both_ways_and_ends_as_such() {
         world.until("live_paths.direct", 1).await;
         world.until("engine.paths", 1).await;
         exchange_much(&mut at_agent, &mut at_client).await;
-        world.until("bytes_to_client", LARGE as u64).await;
+        world.until("bytes_to_client", LARGE as u64 + 7).await;
         let mut ready = world.ready(&agent).await;
         both_end(&mut at_agent, &mut at_client).await;
         ready.send(session_end(request.path, Code::Done)).await;
@@ -127,9 +130,34 @@ async fn a_direct_path_carries_much_both_ways_and_ends_as_such() {
             (Code::Done.into(), Some(PathKind::Direct))
         );
         let carried = (ended.traffic.to_client, ended.traffic.to_agent);
-        assert_eq!(carried, (LARGE as u64, LARGE as u64));
+        assert_eq!(carried, (LARGE as u64 + 7, LARGE as u64));
         world.until("engine.paths", 0).await;
         world.until("live_paths.direct", 0).await;
+    }
+}
+
+/// The client, which reads nothing, puts its outer TLS down while its leg is full, and the agent before that is answered: what
+/// stands behind the agent's SWITCH waits in the node when both legs become direct.
+#[tokio::test]
+async fn what_stands_behind_switch_waits_for_a_full_leg() {
+    let mut world = World::new();
+    // More than the kernel holds for a client whose window is small; which of them leaves the leg just full differs.
+    for before in (150_000..600_000).step_by(12_345) {
+        let (agent, client) = (
+            world.organisation.agent(COMPUTER),
+            world.organisation.client(),
+        );
+        let (mut at_agent, mut at_client, _) = world.peers(&agent, &client).await;
+        at_client.narrow();
+        let (before, behind) = (pattern(before, 1), pattern(5_000, 2));
+        let sent = world.statistic("bytes_to_client");
+        at_agent.say(&before).await;
+        world.until_in("bytes_to_client", sent + 100_000..).await;
+        at_client.put_down().await;
+        let flight = flight(&mut at_agent, b"", &behind);
+        at_agent.send(&flight).await;
+        assert!(at_client.hears(before.len()).await == before);
+        assert!(at_client.hears(behind.len()).await == behind);
     }
 }
 
