@@ -15,7 +15,7 @@ use tokio::time::{MissedTickBehavior, interval};
 
 use crate::control::{Control, due};
 use crate::descriptors::Descriptors;
-use crate::memory;
+use crate::memory::Gauge;
 
 struct State {
     machine: Machine,
@@ -114,7 +114,7 @@ impl Door {
     }
 
     /// Runs the machine's timers and looks at the memory, for ever.
-    pub(crate) async fn run_timers(self: Arc<Self>) {
+    pub(crate) async fn run_timers(self: Arc<Self>, memory: Arc<Gauge>) {
         let mut looks = interval(MEMORY_LOOK);
         looks.set_missed_tick_behavior(MissedTickBehavior::Delay);
         loop {
@@ -127,15 +127,15 @@ impl Door {
             tokio::select! {
                 () = due(next, self.now()) => {}
                 () = self.earlier.notified() => {}
-                _ = looks.tick() => self.look(),
+                _ = looks.tick() => self.look(&memory),
             }
         }
     }
 
     /// Looks at the node's memory, and does what follows.
-    fn look(&self) {
+    fn look(&self, memory: &Gauge) {
         let counters = &self.control.counters;
-        let used = match memory::used() {
+        let used = match memory.used() {
             Ok(used) => used,
             Err(error) => {
                 return tracing::warn!(code = "MACHINE", %error, "memory cannot be looked at");

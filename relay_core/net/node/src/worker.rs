@@ -14,6 +14,7 @@ use crate::control::Control;
 use crate::door::Door;
 use crate::event::Event;
 use crate::listener;
+use crate::memory::Gauge;
 
 /// A listening socket and what is behind it.
 pub(crate) type Opened = (std::net::TcpListener, Entrance);
@@ -56,9 +57,9 @@ pub(crate) fn start(
         first.spawn(kept_alive(control.clone(), "timers", move || {
             timed.clone().run_timers()
         }));
-        let door = door.clone();
+        let (door, gauge) = (door.clone(), Arc::new(Gauge::open()?));
         first.spawn(kept_alive(control.clone(), "door", move || {
-            door.clone().run_timers()
+            door.clone().run_timers(gauge.clone())
         }));
     }
     for (number, runtime) in runtimes.into_iter().enumerate() {
