@@ -26,11 +26,10 @@ from telerelay_endpoint.doctor.machine import (
     check_sysctls,
 )
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
 FILES_BESIDE: Final = 1_024
-"""Descriptors beside one for each leg: the API's 256 connections with two each, workers, database, spool."""
-_PIPES_A_WORKER: Final = 64
-"""The pool of a worker that passes bytes on inside the kernel."""
+"""Descriptors beside one for each leg: the API's 256 connections with two each, database, spool."""
 _RESTART: Final = "systemctl restart telerelay"
 _SUCCESSION: Final = (
     "bring successor.key back from where it is kept: endpoints know it already",
@@ -49,9 +48,10 @@ def check_node(config: Path | None, data: Path | None, connections: int) -> Iter
     yield check_routing()
     folder = DataFolder(settings.data)
     running = find_running(folder)
-    yield from check_descriptors(connections + FILES_BESIDE, running.pid if running else 0)
+    pipes = settings.workers * LIMITS["engine_pipes"]
+    yield from check_descriptors(connections + FILES_BESIDE + 2 * pipes, running.pid if running else 0)
     yield from check_memory(settings.memory_budget)
-    yield from check_pipes(settings.workers * _PIPES_A_WORKER)
+    yield from check_pipes(pipes)
     yield from check_sysctls()
     yield from check_disk(folder.path)
     yield from check_clock_source()

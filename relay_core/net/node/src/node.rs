@@ -6,7 +6,7 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use telerelay_engine::{Counts, Engine};
+use telerelay_engine::{self as engine, Counts, Engine};
 use telerelay_leg::config::NodeConfigs;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::socket::listen;
@@ -127,8 +127,9 @@ impl Node {
             return_window: config.return_window,
             banner: config.banner,
         };
-        let workers = u32::try_from(config.workers.max(1)).unwrap_or(u32::MAX);
+        let workers = config.workers.max(1);
         let borne = |set: Option<u32>, per_worker: u32| {
+            let workers = u32::try_from(workers).unwrap_or(u32::MAX);
             set.unwrap_or_else(|| per_worker.saturating_mul(workers))
         };
         let plan = Plan {
@@ -136,7 +137,7 @@ impl Node {
             handshakes_per_s: borne(config.handshakes_per_s, HANDSHAKES_PER_WORKER),
         };
         let control = Arc::new(Control::new(greeting, plan, told));
-        let descriptors = Descriptors::of_process();
+        let descriptors = Descriptors::of_process(workers);
         let door = Door::new(
             plan.handshakes_per_s,
             config.memory_budget,
@@ -149,7 +150,7 @@ impl Node {
             control,
             life: Mutex::new(Life::New(config.listeners)),
             engine: OnceLock::new(),
-            workers: config.workers,
+            workers,
             return_window: config.return_window,
             memory_budget: config.memory_budget,
             descriptors,
@@ -160,7 +161,7 @@ impl Node {
     /// Listens; the bound addresses in the order of the configuration. Without its threads ([`StartError::Machine`]) the node is at
     /// its end; where an address cannot be listened on it may be started again.
     pub fn start(&self) -> Result<Vec<SocketAddr>, StartError> {
-        let (has, least) = (self.descriptors.0, Descriptors::LEAST.0);
+        let (has, least) = (self.descriptors.all, self.descriptors.least());
         if has < least {
             return Err(StartError::Descriptors { has, least });
         }
@@ -187,8 +188,12 @@ impl Node {
             opened.push((socket, entrance));
         }
         *life = Life::Started;
-        let engine = worker::start(&self.control, &self.door, opened, self.workers)
-            .inspect_err(|_| self.end())?;
+        let engine = engine::Config {
+            workers: self.workers,
+            pipes: self.descriptors.pipes(),
+        };
+        let engine =
+            worker::start(&self.control, &self.door, opened, engine).inspect_err(|_| self.end())?;
         self.engine.get_or_init(|| engine);
         Ok(bound)
     }

@@ -19,16 +19,16 @@ use crate::memory::Gauge;
 /// A listening socket and what is behind it.
 pub(crate) type Opened = (std::net::TcpListener, Entrance);
 
-/// Starts `workers` threads (one at least), and the engine with a thread beside each. They end by themselves when the node has
-/// drained, and the end of the last tells the node's; where not all of them can be started, the caller drains the node.
+/// Starts the engine, and a thread beside each of its own. They end by themselves when the node has drained, and the end of the
+/// last tells the node's; where not all of them can be started, the caller drains the node.
 pub(crate) fn start(
     control: &Arc<Control>,
     door: &Arc<Door>,
     listeners: Vec<Opened>,
-    workers: usize,
+    config: engine::Config,
 ) -> io::Result<Arc<Engine>> {
-    let workers = workers.max(1);
-    let engine = Arc::new(Engine::start(engine::Config::new(workers))?);
+    let engine = Arc::new(Engine::start(config)?);
+    let workers = engine.workers();
     let running = Arc::new(Running {
         control: control.clone(),
         engine: engine.clone(),

@@ -36,6 +36,8 @@ limits! {
     GUESTS_PERCENT "guests_percent" usize 25;
     GUESTS_LEAST "guests_least" usize 64;
     DESCRIPTORS_KEPT "descriptors_kept" usize 128;
+    DESCRIPTORS_PER_WORKER "descriptors_per_worker" usize 5;
+    PIPES_PERCENT "pipes_percent" usize 25;
     HANDSHAKES_PER_WORKER "handshakes_per_worker" u32 1_600;
     HANDSHAKE_BURST "handshake_burst_ms" milliseconds 20;
     HANDSHAKE_WAIT "handshake_wait_ms" milliseconds 1_000;

@@ -17,7 +17,7 @@ use telerelay_leg::dial::Dialer;
 use telerelay_node::{Config, Side};
 use telerelay_wire::Code;
 use telerelay_wire::ids::{Address, ComputerId, Role};
-use telerelay_wire::limits::{DESCRIPTORS_KEPT, GUESTS_LEAST};
+use telerelay_wire::limits::{DESCRIPTORS_KEPT, DESCRIPTORS_PER_WORKER, GUESTS_LEAST};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::{TcpSocket, TcpStream};
 
@@ -205,7 +205,8 @@ async fn a_busy_node_is_what_the_endpoint_reads() {
 #[tokio::test]
 async fn without_descriptors_accepting_pauses_and_sessions_go_on() {
     let known = 6;
-    let mut world = node(DESCRIPTORS_KEPT + GUESTS_LEAST + known, |_| {});
+    let fewest = DESCRIPTORS_KEPT + DESCRIPTORS_PER_WORKER + GUESTS_LEAST;
+    let mut world = node(fewest + known, |_| {});
     let (minted, client) = (
         world.organisation.agent(COMPUTER),
         world.organisation.client(),

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Final
 
 from telerelay_endpoint.doctor.findings import Check, Finding
+from telerelay_endpoint.limits import LIMITS
 
 MIB: Final = 1 << 20
 DISK_LEAST: Final = 128 * MIB
@@ -134,16 +135,12 @@ def check_sysctls(root: Path = Path("/proc/sys")) -> Iterator[Finding]:
     yield _local_ports(check, _read(root, "net.ipv4.ip_local_port_range"))
 
 
-_PIPE_PAGES: Final = 16
-"""Pages of a pipe of 64 KiB."""
-
-
 def check_pipes(pipes: int, root: Path = Path("/proc/sys")) -> Iterator[Finding]:
-    """Whether an ordinary user may have `pipes` of 64 KiB before the kernel makes new ones smaller."""
+    """Whether an ordinary user may have `pipes` of the engine before the kernel makes new ones smaller."""
     check = Check("pipes")
     name = "fs.pipe-user-pages-soft"
     budget = int(_read(root, name))
-    needed = pipes * _PIPE_PAGES
+    needed = pipes * LIMITS["engine_pipe"] // resource.getpagesize()
     if os.geteuid() == 0 or budget == 0 or budget >= needed:
         yield check.ok(
             f"the pipe budget ({budget} pages) is enough", f"パイプの予算 ({budget} ページ) は十分です"
