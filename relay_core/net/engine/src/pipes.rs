@@ -5,6 +5,7 @@
 //! only by having given out the last of them. It cannot be given back otherwise, only destroyed.
 use std::os::fd::{AsFd, OwnedFd};
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use rustix::io::Errno;
 use rustix::pipe::{PipeFlags, SpliceFlags, fcntl_setpipe_size, pipe_with, splice};
@@ -15,6 +16,9 @@ use crate::counters::Counters;
 
 /// Never `MORE`: it would hold a last small segment back for 200 ms.
 const FLAGS: SpliceFlags = SpliceFlags::NONBLOCK.union(SpliceFlags::MOVE);
+
+/// The last pipe that was asked for was refused or small. The budget is the user's, so that one worker tells it for all.
+static SCARCE: AtomicBool = AtomicBool::new(false);
 
 /// An empty pipe.
 pub(crate) struct Pipe {
@@ -136,14 +140,42 @@ impl Pool {
             return None;
         }
         let made = pipe_with(PipeFlags::CLOEXEC | PipeFlags::NONBLOCK);
-        let pipe = made.ok().map(|(out, into)| Pipe { out, into });
-        let size = pipe.as_ref().map_or(0, |pipe| self.grow(pipe));
-        if size < self.size {
+        let made = made.map(|(out, into)| Pipe { out, into });
+        let size = made
+            .as_ref()
+            .map(|pipe| self.grow(pipe))
+            .map_err(|error| *error);
+        if size.is_ok_and(|size| size >= self.size) {
+            if SCARCE.swap(false, Ordering::Relaxed) {
+                tracing::info!("pipes are as large as they should be again");
+            }
+        } else {
             // Past the user's budget (pipe-user-pages-soft), or no descriptor is left. Others may give theirs back.
             self.counters.pipes_small.add(1);
             self.refused_until = now + limits::ENGINE_PIPE_RETRY;
+            if !SCARCE.swap(true, Ordering::Relaxed) {
+                self.warn(size);
+            }
         }
-        pipe.filter(|_| size >= limits::ENGINE_PIPE_LEAST)
+        made.ok()
+            .filter(|_| size.is_ok_and(|size| size >= limits::ENGINE_PIPE_LEAST))
+    }
+
+    /// Tells the operator what became of a pipe, and what to do.
+    fn warn(&self, size: Result<usize, Errno>) {
+        match size {
+            Ok(size) => tracing::warn!(
+                code = "MACHINE",
+                size,
+                wanted = self.size,
+                "pipes are small, so that bulk costs more: raise fs.pipe-user-pages-soft, telerelay doctor says to what"
+            ),
+            Err(error) => tracing::warn!(
+                code = "MACHINE",
+                %error,
+                "there are no pipes, so that bulk costs more: raise the number of descriptors, telerelay doctor says to what"
+            ),
+        }
     }
 
     /// Makes a new pipe as large as it shall be, or learns how large it is.

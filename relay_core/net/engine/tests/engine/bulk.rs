@@ -4,11 +4,11 @@ use std::net::TcpStream;
 use std::thread;
 
 use socket2::SockRef;
-use telerelay_engine::Reason;
+use telerelay_engine::{Engine, Reason};
 use telerelay_wire::limits;
 
 use super::kit::{
-    Numbers, Pattern, carry, carry_changed, engine, read_exactly, rest, shut, until, write,
+    Carried, Numbers, Pattern, carry, carry_changed, engine, read_exactly, rest, shut, until, write,
 };
 
 /// Enough for both ways of moving, in every mixture.
@@ -149,10 +149,11 @@ fn a_reader_that_does_not_read_costs_one_pipe_at_most() {
             .set_recv_buffer_size(64 << 10)
             .unwrap();
         // Sends until nobody takes any more.
+        let bytes = Pattern(9).bytes(64 << 20);
         let sent = thread::scope(|scope| {
             let sender = scope.spawn(|| {
                 path.agent.set_nonblocking(true).unwrap();
-                fill(&path.agent, &engine)
+                fill(&path.agent, &engine, &bytes)
             });
             sender.join().unwrap()
         });
@@ -169,11 +170,81 @@ fn a_reader_that_does_not_read_costs_one_pipe_at_most() {
         path.agent.set_nonblocking(false).unwrap();
         shut(&path.agent);
         let got = rest(&path.client);
-        assert!(
-            got == Pattern(9).bytes(sent),
-            "{} of {sent} bytes",
-            got.len()
-        );
+        assert!(got == bytes[..sent], "{} of {sent} bytes", got.len());
+        shut(&path.client);
+        assert_eq!(path.outcome().reason, Reason::Done);
+    }
+}
+
+/// They hold every pipe for as long as they like, each with bytes of its own; the others pay for it in processor time alone.
+#[test]
+fn while_readers_that_stand_still_hold_all_pipes_the_others_are_copied_and_lose_nothing() {
+    let engine = engine(2);
+    let stalled = [Stalled::begin(&engine, 1), Stalled::begin(&engine, 2)];
+    let (before, pattern) = (engine.counts(), Pattern(5));
+    let path = carry(&engine.worker(0));
+    thread::scope(|scope| {
+        scope.spawn(|| speak(&path.agent, pattern, MUCH));
+        listen(&path.client, pattern, MUCH);
+    });
+    shut(&path.client);
+    let moved = path.outcome().to_client;
+    assert_eq!((moved.copied, moved.spliced), (MUCH as u64, 0));
+    let after = engine.counts();
+    assert!(after.pipes_missed > before.pipes_missed, "{after:?}");
+    assert_eq!(after.pipes_used, 2, "they still stand");
+    for path in stalled {
+        path.goes_on();
+    }
+    assert_eq!(engine.counts().pipes_used, 0);
+}
+
+/// A path whose client has stopped reading while a pipe was full of what is for it.
+struct Stalled {
+    path: Carried,
+    bytes: Vec<u8>,
+    sent: usize,
+    read: usize,
+}
+
+impl Stalled {
+    /// The `number`th one that holds a pipe.
+    fn begin(engine: &Engine, number: u64) -> Self {
+        let path = carry_changed(&engine.worker(0), |_, client| {
+            SockRef::from(&client.socket)
+                .set_send_buffer_size(64 << 10)
+                .unwrap();
+        });
+        SockRef::from(&path.client)
+            .set_recv_buffer_size(64 << 10)
+            .unwrap();
+        path.agent.set_nonblocking(true).unwrap();
+        let mut stalled = Self {
+            path,
+            bytes: Pattern(number).bytes(24 << 20),
+            sent: 0,
+            read: 0,
+        };
+        stalled.sent = fill(&stalled.path.agent, engine, &stalled.bytes);
+        // Where it is what was copied that waits, it goes on for a moment.
+        while engine.counts().pipes_used < number {
+            stalled.reads(512 << 10);
+            stalled.sent += fill(&stalled.path.agent, engine, &stalled.bytes[stalled.sent..]);
+        }
+        stalled
+    }
+
+    fn reads(&mut self, length: usize) {
+        let got = read_exactly(&self.path.client, length);
+        assert!(got == self.bytes[self.read..self.read + length]);
+        self.read += length;
+    }
+
+    fn goes_on(self) {
+        let Self { path, bytes, .. } = self;
+        path.agent.set_nonblocking(false).unwrap();
+        shut(&path.agent);
+        assert!(rest(&path.client) == bytes[self.read..self.sent]);
         shut(&path.client);
         assert_eq!(path.outcome().reason, Reason::Done);
     }
@@ -185,15 +256,14 @@ fn unsent(socket: &TcpStream) -> usize {
     socket.peek(&mut probe).unwrap()
 }
 
-/// Sends the pattern until the engine reads no more; how many bytes.
-fn fill(mut socket: &TcpStream, engine: &telerelay_engine::Engine) -> usize {
-    let pattern = Pattern(9).bytes(64 << 20);
+/// Sends until the engine reads no more; how many of the bytes.
+fn fill(mut socket: &TcpStream, engine: &Engine, bytes: &[u8]) -> usize {
     let mut sent = 0;
     let mut refused = 0;
     let mut before = u64::MAX;
     // Where neither the kernel takes nor the engine reads, many times over, both are full.
     while refused < 200 {
-        match socket.write(&pattern[sent..]) {
+        match socket.write(&bytes[sent..]) {
             Ok(more) => sent += more,
             Err(_) if engine.counts().bytes_to_client == before => {
                 refused += 1;
