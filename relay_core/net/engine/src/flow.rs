@@ -23,8 +23,8 @@ pub(crate) struct Tools {
 pub(crate) struct Flow {
     held: Held,
     moved: Moved,
-    /// Reads in a row that filled the buffer.
-    full: u8,
+    /// How sure it is that this direction carries bulk: it splices from `ENGINE_SPLICE_AFTER` on.
+    bulk: u8,
 }
 
 /// What was read and not taken yet. Nothing is read before it is gone.
@@ -64,7 +64,7 @@ impl Flow {
         Self {
             held,
             moved: Moved::default(),
-            full: 0,
+            bulk: 0,
         }
     }
 
@@ -143,7 +143,7 @@ impl Flow {
 
     /// A pipe, where this direction carries bulk and there is one.
     fn pipe(&self, tools: &mut Tools) -> Option<Pipe> {
-        if self.full < limits::ENGINE_SPLICE_AFTER {
+        if self.bulk < limits::ENGINE_SPLICE_AFTER {
             return None;
         }
         tools.pipes.borrow(tools.now)
@@ -161,7 +161,9 @@ impl Flow {
             Ok(Filled::Bytes(loaded)) => {
                 let bytes = loaded.bytes();
                 if bytes < limits::ENGINE_SPLICE_LEAST {
-                    self.full = 0;
+                    self.bulk -= 1;
+                } else {
+                    self.become_surer();
                 }
                 self.moved.spliced += bytes as u64;
                 tools.counters.bytes_spliced.add(bytes);
@@ -183,17 +185,22 @@ impl Flow {
         Ok(())
     }
 
+    /// This direction carried as much as there was room for. The surer it is, the more short splices it takes to change its mind.
+    fn become_surer(&mut self) {
+        self.bulk = (self.bulk + 1).min(limits::ENGINE_SPLICE_AFTER + limits::ENGINE_SPLICE_SHORT);
+    }
+
     /// Reads one buffer and sends it; what is not taken is held.
     fn copy(&mut self, source: &mut End, target: &mut End, tools: &mut Tools) -> Result<(), Fault> {
         let Read::Bytes(length) = source.read(&mut tools.scratch).map_err(Fault::Source)? else {
             return Ok(());
         };
         let bytes = &tools.scratch[..length];
-        self.full = if length == tools.scratch.len() {
-            self.full.saturating_add(1)
+        if length == tools.scratch.len() {
+            self.become_surer();
         } else {
-            0
-        };
+            self.bulk = 0;
+        }
         self.moved.copied += length as u64;
         tools.counters.bytes_copied.add(length);
         let sent = target.send(bytes).map_err(Fault::Target)?;
@@ -209,12 +216,13 @@ impl Flow {
 
 #[cfg(test)]
 mod tests {
-    use std::io::{ErrorKind, Write};
+    use std::io::{ErrorKind, Read as _, Write};
     use std::net::{TcpListener, TcpStream};
 
     use socket2::SockRef;
 
     use super::*;
+    use crate::end::EVENTS;
 
     /// An end, and the socket at the other end.
     fn end(buffers: usize) -> (End, TcpStream) {
@@ -272,6 +280,47 @@ mod tests {
             assert_eq!(moved.spliced > 0, pipes > 0);
             assert_eq!(tools.counters.bytes_to_client.get(), moved.total());
         }
+    }
+
+    #[test]
+    fn bulk_is_spliced_until_it_has_been_small_for_a_while() {
+        let (mut source, mut sender) = end(4 << 20);
+        let (mut target, receiver) = end(4 << 20);
+        let mut tools = tools(1);
+        let mut flow = Flow::new(Vec::new());
+        let mut turn = |flow: &mut Flow| {
+            // What epoll would tell.
+            source.note(EVENTS);
+            target.note(EVENTS);
+            let turn = flow.turn(&mut source, &mut target, &mut tools, |all| {
+                &all.bytes_to_client
+            });
+            while (&receiver).read(&mut vec![0; 65_536]).is_ok() {}
+            turn.unwrap();
+            flow.moved()
+        };
+        for _ in 0..limits::ENGINE_SPLICE_SHORT {
+            sender.write_all(&vec![7; 4 * limits::ENGINE_READ]).unwrap();
+            turn(&mut flow);
+        }
+        let mut before = turn(&mut flow);
+        assert!(before.spliced > 0);
+        let mut small = |flow: &mut Flow| {
+            sender.write_all(b"a key, and what it drew").unwrap();
+            turn(flow)
+        };
+        for _ in 0..limits::ENGINE_SPLICE_SHORT {
+            let after = small(&mut flow);
+            assert!(after.spliced > before.spliced, "{before:?} {after:?}");
+            assert_eq!(after.copied, before.copied);
+            before = after;
+        }
+        while flow.bulk >= limits::ENGINE_SPLICE_AFTER {
+            before = small(&mut flow);
+        }
+        let after = small(&mut flow);
+        assert_eq!(after.spliced, before.spliced);
+        assert!(after.copied > before.copied);
     }
 
     #[test]

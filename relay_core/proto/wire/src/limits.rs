@@ -120,14 +120,15 @@ limits! {
     EVENT_PLACES_PER_CONNECTION "event_places_per_connection" usize 4;
     STOP_LOOK "stop_look_ms" milliseconds 10;
     ENGINE_READ "engine_read" usize 65_536;
-    ENGINE_TURN "engine_turn" usize 262_144;
+    ENGINE_TURN "engine_turn" usize 524_288;
     ENGINE_ORDERS "engine_orders" usize 1_024;
     ENGINE_EVENTS "engine_events" usize 512;
     ENGINE_PIPES "engine_pipes" usize 64;
-    ENGINE_PIPE "engine_pipe" usize 262_144;
+    ENGINE_PIPE "engine_pipe" usize 524_288;
     ENGINE_PIPE_LEAST "engine_pipe_least" usize 65_536;
     ENGINE_PIPE_RETRY "engine_pipe_retry_s" seconds 1;
     ENGINE_SPLICE_AFTER "engine_splice_after" u8 2;
+    ENGINE_SPLICE_SHORT "engine_splice_short" u8 8;
     ENGINE_SPLICE_LEAST "engine_splice_least" usize 16_384;
     ENGINE_TICK "engine_tick_ms" milliseconds 64;
     CBOR_DEPTH "cbor_depth" u8 8;
