@@ -5,21 +5,18 @@
 mod kit;
 
 mod endpoint;
+mod exchange;
 
 use std::net::TcpListener;
-use std::sync::mpsc::Receiver;
 use std::thread;
-use std::time::Instant;
 
-use rustix::event::{Timespec, poll};
-use telerelay_engine::{Close, Config, Endpoint as Whose, Engine, Outcome, PathKey, Reason};
+use telerelay_engine::{Close, Config, Endpoint as Whose, Engine, Reason};
 
-use endpoint::{Endpoint, buffer};
+use endpoint::Endpoint;
+use exchange::{Exchange, Fault, run};
 use kit::{LATE, Numbers, Pattern, carry_from, descriptors, until};
 
 const THREADS: u64 = 4;
-/// Paths side by side in each of them.
-const AT_ONCE: usize = 32;
 
 /// What happens to a path on its way.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -28,18 +25,6 @@ enum Fate {
     Whole,
     Reset(Whose),
     Closed(Close),
-}
-
-struct Exchange {
-    agent: Endpoint,
-    client: Endpoint,
-    /// Bytes of the agent and of the client.
-    lengths: [u64; 2],
-    fate: Fate,
-    /// Bytes that the client has got when it happens.
-    at: u64,
-    key: Option<PathKey>,
-    outcome: Receiver<Outcome>,
 }
 
 #[test]
@@ -82,120 +67,62 @@ fn carry_many(paths: u64) {
 
 /// One thread's share.
 fn carry_some(engine: &Engine, thread: u64, paths: u64) {
-    let mut numbers = Numbers(thread);
-    let mut buffer = buffer();
     // Several, because the ports of connections that have ended are not free for a minute.
     let listeners: Vec<TcpListener> = (1..=8)
         .map(|number| TcpListener::bind(format!("127.0.{}.{number}:0", 1 + thread)).unwrap())
         .collect();
-    let mut running: Vec<Exchange> = Vec::new();
-    let mut begun = 0;
-    let mut moved = Instant::now();
-    while begun < paths || !running.is_empty() {
-        while begun < paths && running.len() < AT_ONCE {
-            let listener = &listeners[numbers.below(listeners.len())];
-            running.push(Exchange::begin(
-                engine,
-                listener,
-                thread << 32 | begun,
-                &mut numbers,
-            ));
-            begun += 1;
-        }
-        let mut progress = false;
-        for exchange in &mut running {
-            progress |= exchange.step(&mut numbers, &mut buffer);
-        }
-        running.retain(|exchange| !exchange.is_through());
-        if progress {
-            moved = Instant::now();
-        } else {
-            assert!(
-                moved.elapsed() < LATE,
-                "{} paths stand still",
-                running.len()
-            );
-            wait(&running);
-        }
-    }
+    let mut numbers = Numbers(thread);
+    let begin = (0..paths).map(|number| {
+        let listener = &listeners[numbers.below(listeners.len())];
+        begin(engine, listener, thread << 32 | number, &mut numbers)
+    });
+    run(begin, &mut Numbers(!thread));
 }
 
-/// Waits until one of them can go on.
-fn wait(running: &[Exchange]) {
-    let ends = running
-        .iter()
-        .flat_map(|exchange| [&exchange.agent, &exchange.client]);
-    let mut waiting: Vec<_> = ends.filter_map(Endpoint::waits).collect();
-    let most = Timespec {
-        tv_sec: 1,
-        tv_nsec: 0,
+fn begin(engine: &Engine, listener: &TcpListener, seed: u64, numbers: &mut Numbers) -> Exchange {
+    let fate = match numbers.below(10) {
+        0 => Fate::Reset(Whose::Agent),
+        1 => Fate::Reset(Whose::Client),
+        2 => Fate::Closed(Close::Linger),
+        3 => Fate::Closed(Close::Reset),
+        _ => Fate::Whole,
     };
-    poll(&mut waiting, Some(&most)).unwrap();
-}
-
-impl Exchange {
-    fn begin(engine: &Engine, listener: &TcpListener, seed: u64, numbers: &mut Numbers) -> Self {
-        let fate = match numbers.below(10) {
-            0 => Fate::Reset(Whose::Agent),
-            1 => Fate::Reset(Whose::Client),
-            2 => Fate::Closed(Close::Linger),
-            3 => Fate::Closed(Close::Reset),
-            _ => Fate::Whole,
-        };
-        let carried = carry_from(&engine.worker(numbers.below(2)), listener, |_, _| {});
-        let (down, up) = (Pattern(2 * seed), Pattern(2 * seed + 1));
-        let lengths = [1 << 20, 256 << 10].map(|most| numbers.length(most) as u64);
-        let slow = [numbers.below(4) == 0, numbers.below(4) == 0];
-        Self {
-            agent: Endpoint::new(carried.agent, down, lengths[0], up, slow[0]),
-            client: Endpoint::new(carried.client, up, lengths[1], down, slow[1]),
-            fate,
+    let carried = carry_from(&engine.worker(numbers.below(2)), listener, |_, _| {});
+    let (down, up) = (Pattern(2 * seed), Pattern(2 * seed + 1));
+    let lengths = [1 << 20, 256 << 10].map(|most| numbers.length(most) as u64);
+    let slow = [numbers.below(4) == 0, numbers.below(4) == 0];
+    let (key, outcome) = (carried.key, carried.outcome);
+    Exchange {
+        agent: Endpoint::new(carried.agent, down, lengths[0], up, slow[0]),
+        client: Endpoint::new(carried.client, up, lengths[1], down, slow[1]),
+        fault: Some(Fault {
             at: numbers.next() % lengths[0],
-            lengths,
-            key: carried.key,
-            outcome: carried.outcome,
-        }
-    }
-
-    /// Whether anything was done.
-    fn step(&mut self, numbers: &mut Numbers, buffer: &mut [u8]) -> bool {
-        if self.client.got() >= self.at
-            && let Some(key) = self.key.take()
-        {
-            match self.fate {
+            happen: Box::new(move |agent, client| match fate {
                 Fate::Whole => {}
-                Fate::Reset(Whose::Agent) => self.agent.reset(),
-                Fate::Reset(Whose::Client) => self.client.reset(),
-                Fate::Closed(how) => key.close(how),
+                Fate::Reset(Whose::Agent) => agent.reset(),
+                Fate::Reset(Whose::Client) => client.reset(),
+                Fate::Closed(how) => key.unwrap().close(how),
+            }),
+        }),
+        through: Box::new(move |arrived| {
+            let outcome = outcome.recv_timeout(LATE).expect("an outcome");
+            match fate {
+                Fate::Whole => {
+                    assert_eq!(outcome.reason, Reason::Done);
+                    assert_eq!(arrived, lengths);
+                    let moved = [outcome.to_client.total(), outcome.to_agent.total()];
+                    assert_eq!(moved, lengths);
+                }
+                // Or it was through before.
+                Fate::Reset(who) => assert!(
+                    [Reason::Reset(who), Reason::Done].contains(&outcome.reason),
+                    "{outcome:?}"
+                ),
+                Fate::Closed(_) => assert!(
+                    [Reason::Ordered, Reason::Done].contains(&outcome.reason),
+                    "{outcome:?}"
+                ),
             }
-        }
-        self.agent.step(numbers, buffer) | self.client.step(numbers, buffer)
-    }
-
-    /// Whether both endpoints are through; what became of the path is right then.
-    fn is_through(&self) -> bool {
-        if !self.agent.is_through() || !self.client.is_through() {
-            return false;
-        }
-        let outcome = self.outcome.recv_timeout(LATE).expect("an outcome");
-        let arrived = [self.client.got(), self.agent.got()];
-        match self.fate {
-            Fate::Whole => {
-                assert_eq!(outcome.reason, Reason::Done);
-                assert_eq!(arrived, self.lengths);
-                let moved = [outcome.to_client.total(), outcome.to_agent.total()];
-                assert_eq!(moved, self.lengths);
-            }
-            // Or it was through before.
-            Fate::Reset(who) => assert!(
-                [Reason::Reset(who), Reason::Done].contains(&outcome.reason),
-                "{outcome:?}"
-            ),
-            Fate::Closed(_) => assert!(
-                [Reason::Ordered, Reason::Done].contains(&outcome.reason),
-                "{outcome:?}"
-            ),
-        }
-        true
+        }),
     }
 }
