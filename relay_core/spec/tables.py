@@ -16,6 +16,7 @@ PARTS: Final = {
     "node": "A node's queues, buffers and pauses",
     "engine": "The engine of direct paths",
     "endpoint": "Agent and client",
+    "guard": "The guard",
     "serving": "The API, behind its door",
     "audit": "Audit",
     "documents": "Documents, certificates and lines",

@@ -123,10 +123,15 @@ codes! {
     Throttled "THROTTLED" Remote After 3;
     Quota "QUOTA" Remote After 3;
     PolicyStale "POLICY_STALE" Remote After 3;
+    PolicyFile "POLICY_FILE" Remote Never 3;
+    PolicyUnknown "POLICY_UNKNOWN" Remote Never 3;
     Terms "TERMS" Local Never 3;
     Absent "ABSENT" Remote After 4;
     DesktopAbsent "DESKTOP_ABSENT" Remote After 4;
     DesktopLost "DESKTOP_LOST" Remote Now 4;
+    DesktopProtocol "DESKTOP_PROTOCOL" Remote Never 4;
+    DesktopPassword "DESKTOP_PASSWORD" Remote Never 4;
+    DesktopSecurity "DESKTOP_SECURITY" Remote Never 4;
     Unreachable "UNREACHABLE" Infrastructure After 4;
     PathLost "PATH_LOST" Infrastructure Now 4;
     NodeLost "NODE_LOST" Infrastructure Now 4;

@@ -161,6 +161,9 @@ limits! {
     SESSION_IDLE_OUTPUT "session_idle_output" usize 256;
     KEY_FILE_BYTES "key_file_bytes" u64 16_384;
     API_DIAL "api_dial_s" seconds 15;
+    GUARD_HANDSHAKE "guard_handshake_s" seconds 10;
+    GUARD_NAME "guard_name" usize 255;
+    GUARD_FENCE "guard_fence" u8 64;
     API_READ "api_read" usize 16_384;
     AUDIT_GROUP "audit_group_ms" milliseconds 20;
     AUDIT_GROUP_ROWS "audit_group_rows" u64 100;

@@ -1,0 +1,124 @@
+//! What both directions must know of each other to follow the desktop (docs/GUARD.md §7, §8).
+use super::encoding::{Encoding, Encodings};
+use super::refusal::Refusal;
+
+/// Bytes of one pixel.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct PixelSize(u8);
+
+impl PixelSize {
+    /// The size of a format of so many bits per pixel; RFB has three.
+    pub(crate) fn of(bits: u8) -> Option<Self> {
+        matches!(bits, 8 | 16 | 32).then_some(Self(bits / 8))
+    }
+
+    /// Bytes.
+    pub(crate) fn bytes(self) -> u64 {
+        self.0.into()
+    }
+}
+
+/// What goes before a `SetPixelFormat`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Before {
+    Nothing,
+    /// The guard's own fence, whose answer says where the format changes.
+    Mark,
+}
+
+/// What client and desktop have agreed on so far.
+#[derive(Debug)]
+pub(crate) struct Agreed {
+    pixels: PixelSize,
+    /// What counts behind the answer to the guard's own fence.
+    next_pixels: Option<PixelSize>,
+    /// Every encoding that the client ever asked for: an older list may be in flight.
+    asked: Encodings,
+    /// The client's last list has Fence.
+    client_has_fences: bool,
+    desktop_has_fences: bool,
+    /// The client has asked for pixels: from here on the desktop may send some at any time.
+    asked_for_pixels: bool,
+}
+
+impl Agreed {
+    /// As `ServerInit` says.
+    pub(crate) fn new(pixels: PixelSize) -> Self {
+        Self {
+            pixels,
+            next_pixels: None,
+            asked: Encodings::NONE,
+            client_has_fences: false,
+            desktop_has_fences: false,
+            asked_for_pixels: false,
+        }
+    }
+
+    /// The size of the pixels that the desktop sends here.
+    pub(crate) fn pixels(&self) -> PixelSize {
+        self.pixels
+    }
+
+    /// The client names another format (the table of §8).
+    pub(crate) fn change_pixels(&mut self, size: PixelSize) -> Result<Before, Refusal> {
+        if size == self.next_pixels.unwrap_or(self.pixels) {
+            Ok(Before::Nothing)
+        } else if !self.asked_for_pixels {
+            self.pixels = size;
+            Ok(Before::Nothing)
+        } else if self.next_pixels.is_none() && self.client_has_fences && self.desktop_has_fences {
+            self.next_pixels = Some(size);
+            Ok(Before::Mark)
+        } else {
+            Err(Refusal::PixelsMidway)
+        }
+    }
+
+    /// The desktop answers the guard's own fence: the format changes here, if it says that it kept to that.
+    pub(crate) fn marked(&mut self, in_sync: bool) -> Result<(), Refusal> {
+        match self.next_pixels.take() {
+            Some(size) if in_sync => {
+                self.pixels = size;
+                Ok(())
+            }
+            _ => Err(Refusal::DesktopFence),
+        }
+    }
+
+    /// The client's list has changed.
+    pub(crate) fn ask(&mut self, encodings: &Encodings) {
+        self.client_has_fences = encodings.contains(Encoding::Fence);
+        for encoding in encodings.iter() {
+            self.asked.insert(encoding);
+        }
+    }
+
+    /// The client asks for pixels.
+    pub(crate) fn ask_for_pixels(&mut self) {
+        self.asked_for_pixels = true;
+    }
+
+    /// Whether the desktop may send pixels at all.
+    pub(crate) fn may_update(&self) -> Result<(), Refusal> {
+        if self.asked_for_pixels {
+            Ok(())
+        } else {
+            Err(Refusal::DesktopUnrequested)
+        }
+    }
+
+    /// The desktop has sent a fence.
+    pub(crate) fn desktop_fences(&mut self) {
+        self.desktop_has_fences = true;
+    }
+
+    /// The encoding of that number, which the desktop uses.
+    pub(crate) fn used(&self, number: i32) -> Result<Encoding, Refusal> {
+        match Encoding::of(number) {
+            // A client need not name it (RFC 6143 §7.7).
+            Some(Encoding::Raw) => Ok(Encoding::Raw),
+            Some(encoding) if self.asked.contains(encoding) => Ok(encoding),
+            _ => Err(Refusal::DesktopEncoding { number }),
+        }
+    }
+}

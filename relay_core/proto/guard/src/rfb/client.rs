@@ -1,0 +1,168 @@
+//! What the client may say (docs/GUARD.md §5, §9).
+use telerelay_wire::{Moment, limits};
+
+use super::agreed::{Agreed, Before, PixelSize};
+use super::encoding::{Encoding, Encodings};
+use super::fence::{Fence, MARKED, is_marked};
+use super::refusal::Refusal;
+use crate::feed::{Feed, Stop};
+
+/// The client's messages, from `ServerInit` on.
+#[derive(Debug)]
+pub(crate) struct Client {
+    view_only: bool,
+    last_input: Option<Moment>,
+    rest: Rest,
+}
+
+/// What is left of a message whose head was judged.
+#[derive(Debug)]
+enum Rest {
+    Nothing,
+    Pass(u64),
+    Drop(u64),
+    /// Encodings of a list, and those that it may name.
+    List {
+        left: u16,
+        named: Encodings,
+    },
+}
+
+impl Client {
+    pub(crate) fn new(view_only: bool) -> Self {
+        Self {
+            view_only,
+            last_input: None,
+            rest: Rest::Nothing,
+        }
+    }
+
+    pub(crate) fn last_input(&self) -> Option<Moment> {
+        self.last_input
+    }
+
+    /// The rest of a message and the head of the next.
+    pub(crate) fn step(
+        &mut self,
+        feed: &mut Feed<'_>,
+        agreed: &mut Agreed,
+        now: Moment,
+    ) -> Result<(), Stop> {
+        match &mut self.rest {
+            Rest::Nothing => {}
+            Rest::Pass(left) => feed.pass(left)?,
+            Rest::Drop(left) => feed.drop(left)?,
+            Rest::List { left, named } => {
+                filter(left, named, feed)?;
+                let (message, length) = named.message();
+                feed.say(&message[..length]);
+                agreed.ask(named);
+            }
+        }
+        self.rest = Rest::Nothing;
+        self.rest = self.message(feed, agreed, now)?;
+        Ok(())
+    }
+
+    /// Judges a message by its head.
+    fn message(
+        &mut self,
+        feed: &mut Feed<'_>,
+        agreed: &mut Agreed,
+        now: Moment,
+    ) -> Result<Rest, Stop> {
+        let [kind] = feed.peek()?;
+        match kind {
+            0 => set_pixel_format(feed, agreed),
+            2 => {
+                let [_, _, a, b] = feed.peek()?;
+                feed.skip::<4>()?;
+                Ok(Rest::List {
+                    left: u16::from_be_bytes([a, b]),
+                    named: Encodings::NONE,
+                })
+            }
+            3 => {
+                feed.peek::<10>()?;
+                agreed.ask_for_pixels();
+                Ok(Rest::Pass(10))
+            }
+            4 => self.input::<8>(feed, now),
+            5 => self.input::<6>(feed, now),
+            6 => {
+                let [_, _, _, _, a, b, c, d] = feed.peek()?;
+                let length = i32::from_be_bytes([a, b, c, d]).unsigned_abs();
+                Ok(Rest::Drop(8 + u64::from(length)))
+            }
+            150 => {
+                let [_, enable, ..] = feed.peek::<10>()?;
+                if enable != 0 {
+                    agreed.ask_for_pixels();
+                }
+                Ok(Rest::Pass(10))
+            }
+            Fence::TYPE => fence(feed),
+            251 => {
+                let [.., screens, _] = feed.peek::<8>()?;
+                Ok(self.unless_view_only(8 + 16 * u64::from(screens)))
+            }
+            255 => match feed.peek()? {
+                [_, 0] => self.input::<12>(feed, now),
+                _ => Err(Refusal::ClientMessage { kind }.into()),
+            },
+            7 | 130..=136 | 252 => Err(Refusal::ClientFile { kind }.into()),
+            _ => Err(Refusal::ClientMessage { kind }.into()),
+        }
+    }
+
+    /// A key or pointer event of `N` bytes.
+    fn input<const N: usize>(&mut self, feed: &mut Feed<'_>, now: Moment) -> Result<Rest, Stop> {
+        feed.peek::<N>()?;
+        self.last_input = Some(now);
+        Ok(self.unless_view_only(N as u64))
+    }
+
+    fn unless_view_only(&self, length: u64) -> Rest {
+        if self.view_only {
+            Rest::Drop(length)
+        } else {
+            Rest::Pass(length)
+        }
+    }
+}
+
+/// Reads encodings and keeps those that can be followed.
+fn filter(left: &mut u16, named: &mut Encodings, feed: &mut Feed<'_>) -> Result<(), Stop> {
+    while *left > 0 {
+        if let Some(encoding) = Encoding::of(i32::from_be_bytes(feed.peek()?)) {
+            named.insert(encoding);
+        }
+        feed.skip::<4>()?;
+        *left -= 1;
+    }
+    Ok(())
+}
+
+fn set_pixel_format(feed: &mut Feed<'_>, agreed: &mut Agreed) -> Result<Rest, Stop> {
+    let [_, _, _, _, bits, ..] = feed.peek::<20>()?;
+    let size = PixelSize::of(bits).ok_or(Refusal::ClientPixels { bits })?;
+    if agreed.change_pixels(size)? == Before::Mark {
+        feed.say(&MARKED);
+    }
+    Ok(Rest::Pass(20))
+}
+
+fn fence(feed: &mut Feed<'_>) -> Result<Rest, Stop> {
+    let fence = Fence::of(feed.peek()?);
+    if fence.length > limits::GUARD_FENCE {
+        return Err(Refusal::ClientFence.into());
+    }
+    if fence.may_be_marked() && is_marked(feed.peek()?) {
+        return Err(Refusal::ClientFence.into());
+    }
+    feed.skip::<9>()?;
+    let length = fence.length.into();
+    let flags = fence.flags & !Fence::SYNC_NEXT;
+    feed.say(&Fence { flags, ..fence }.head());
+    Ok(Rest::Pass(length))
+}
