@@ -7,11 +7,13 @@
     reason = "a panic is how a target tells its fuzzer"
 )]
 
+mod guards;
 mod strangers;
 
 use core::fmt::Display;
 use core::str::FromStr;
 
+pub use guards::{guard_client, guard_desktop};
 pub use strangers::{certificates, hello};
 use telerelay_wire::frame::{FrameError, Layer, Reader};
 use telerelay_wire::ids::{AttemptId, ComputerId, NodeName};
@@ -26,6 +28,8 @@ pub type Target = (&'static str, fn(&[u8]));
 pub const TARGETS: &[Target] = &[
     ("certificates", certificates),
     ("frames", frames),
+    ("guard_client", guard_client),
+    ("guard_desktop", guard_desktop),
     ("hello", hello),
     ("ids", ids),
     ("records", records),
