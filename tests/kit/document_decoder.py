@@ -25,8 +25,22 @@ FIELDS = {
     "revocations": ("version", "issued", "devices"),
     "nodes": ("version", "issued", "nodes"),
 }
-GRANT = ("client", "label", "not_before", "not_after")
+GRANT = ("client", "label", "not_before", "not_after", "own")
+OWN = ("approver", "reason")
 RULES = ("services", "sessions", "resume_limit", "idle_timeout", "view_only")
+FURTHER: Mapping[str, Any] = {
+    "hours": None,
+    "allowed_networks": [],
+    "denied_networks": [],
+    "minimum_version": None,
+    "notices": [],
+    "watermark": "",
+    "session_limit": 0,
+    "lock_on_disconnect": False,
+    "own_devices": False,
+}
+HOURS = ("offset", "spans", "holidays")
+SPAN = ("day", "begin", "end")
 TAG_AND_ARRAY = b"\xd2\x84"
 COLUMN = 32
 FUTURE_S = 300
@@ -165,15 +179,33 @@ def _require_newer(kind: str, data: bytes, fields: Mapping[str, Any], held: byte
 def _fields(kind: str, payload: Mapping[int, Any]) -> dict[str, Any]:
     named = _named(FIELDS[kind], payload)
     if kind == "computer":
-        named["grants"] = [
-            dict.fromkeys(GRANT) | _named(GRANT, grant, optional=2) for grant in named["grants"]
-        ]
-        named["rules"] = _named(RULES, named["rules"])
+        named["grants"] = [_grant(grant) for grant in named["grants"]]
+        named["rules"] = _rules(named["rules"])
     if kind == "nodes":
         named["nodes"] = [
             {"name": name, "addresses": addresses, "program": program}
             for name, addresses, program in named["nodes"]
         ]
+    return named
+
+
+def _grant(grant: Mapping[int, Any]) -> dict[str, Any]:
+    named = dict.fromkeys(GRANT) | _named(GRANT, grant, optional=3)
+    if named["own"] is not None:
+        named["own"] = _named(OWN, named["own"])
+        if named["not_after"] is None:
+            raise BrokenError("an own device for ever")
+    return named
+
+
+def _rules(rules: Mapping[int, Any]) -> dict[str, Any]:
+    written = _named((*RULES, *FURTHER), rules, optional=len(FURTHER))
+    if any(written.get(name, ...) == default for name, default in FURTHER.items()):
+        raise BrokenError("a default is written")
+    named = {**FURTHER, **written}
+    if named["hours"] is not None:
+        hours = {"holidays": []} | _named(HOURS, named["hours"], optional=1)
+        named["hours"] = {**hours, "spans": [dict(zip(SPAN, span, strict=True)) for span in hours["spans"]]}
     return named
 
 

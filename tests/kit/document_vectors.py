@@ -28,7 +28,16 @@ from telerelay_endpoint.lines import INVITE_PREFIX, ClusterLine, Invite, from_ba
 from telerelay_endpoint.payloads import ListedNode, NodeAddress, NodeList
 from tests.kit.cose import header, sign1
 from tests.kit.document_decoder import annotate, annotate_line, invite_keys, read_document, read_line
-from tests.kit.organisations import COMPUTER, COMPUTER_DOCUMENT, NOW, REVOCATIONS, STAMP, with_version
+from tests.kit.organisations import (
+    COMPUTER,
+    COMPUTER_DOCUMENT,
+    NOW,
+    OWN_GRANT,
+    REVOCATIONS,
+    STAMP,
+    STRICT_RULES,
+    with_version,
+)
 from tests.kit.vectors import VECTORS
 
 NODES = NodeList(
@@ -57,6 +66,7 @@ class _Documents:
         empty = replace(
             COMPUTER_DOCUMENT, grants=(), label="", rules=replace(COMPUTER_DOCUMENT.rules, view_only=True)
         )
+        strict = replace(COMPUTER_DOCUMENT, grants=(OWN_GRANT,), rules=STRICT_RULES)
         nobody = replace(REVOCATIONS, version=1, devices=frozenset())
         return {
             "computer": self._file(
@@ -64,6 +74,7 @@ class _Documents:
                 {
                     "two grants": sign_computer_document(COMPUTER_DOCUMENT, self.policy).encoded,
                     "no grant": sign_computer_document(empty, self.policy).encoded,
+                    "every rule": sign_computer_document(strict, self.policy).encoded,
                 },
             ),
             "stamp": self._file(Kind.STAMP, {"stamp": sign_stamp(STAMP, self.freshness).encoded}),
@@ -180,7 +191,7 @@ class _Documents:
                 "4 payload",
                 "DOCUMENT",
                 "which this version does not know",
-                sign1(head, cbor2.dumps({**plain, 6: {**plain[6], 5: 1}}, canonical=True), self.policy.key),
+                sign1(head, cbor2.dumps({**plain, 6: {**plain[6], 14: 1}}, canonical=True), self.policy.key),
                 {},
             ),
             (

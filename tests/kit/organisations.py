@@ -6,7 +6,8 @@ from telerelay.authority.devices import DeviceIssuer
 from telerelay.authority.organisation import NewOrganisation
 from telerelay_endpoint.certificates import RoleKey
 from telerelay_endpoint.documents import COMPUTER_LIFE_S, STAMP_LIFE_S
-from telerelay_endpoint.payloads import ComputerDocument, Grant, RevocationList, Rules, Stamp
+from telerelay_endpoint.payloads import ComputerDocument, Grant, Own, RevocationList, Rules, Stamp
+from telerelay_endpoint.timetable import Span, Timetable
 
 NOW = 1_790_000_000
 """The time at which these tests take place, Unix seconds."""
@@ -25,6 +26,28 @@ COMPUTER_DOCUMENT = ComputerDocument(
     rules=RULES,
     label="Room 204",
 )
+STRICT_RULES = Rules(
+    services=("rfb", "rdp"),
+    sessions=1,
+    resume_limit=600,
+    idle_timeout=900,
+    view_only=True,
+    hours=Timetable(
+        offset=540,
+        spans=(Span(0, 510, 1035), Span(4, 1320, 1800), Span(7, 0, 1440)),
+        holidays=(20_815, 20_819),
+    ),
+    allowed_networks=("192.0.2.0/24", "2001:db8::/32"),
+    denied_networks=("192.0.2.7/32",),
+    minimum_version=(1, 4, 0),
+    notices=("のぞき見に注意してください。", "Leave no window open."),
+    watermark="{label} {device} {time}",
+    session_limit=36_000,
+    lock_on_disconnect=True,
+    own_devices=True,
+)
+"""Every rule there is."""
+OWN_GRANT = Grant(CLIENT, "田中", None, NOW + 3600, Own("情報課長", "貸与端末の修理中"))
 STAMP = Stamp(
     computer=COMPUTER,
     document_version=7,

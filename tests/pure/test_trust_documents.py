@@ -3,7 +3,8 @@
 from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
-from typing import Any
+from ipaddress import ip_network
+from typing import Any, Final
 
 import cbor2
 import pytest
@@ -44,10 +45,12 @@ from telerelay_endpoint.payloads import (
     ListedNode,
     NodeAddress,
     NodeList,
+    Own,
     RevocationList,
     Rules,
     Stamp,
 )
+from telerelay_endpoint.timetable import Span, Timetable
 from tests.kit.cose import header, sign1
 from tests.kit.organisations import COMPUTER_DOCUMENT, NOW, REVOCATIONS, STAMP, with_version
 
@@ -254,7 +257,7 @@ PLAIN: dict[int, Any] = cbor2.loads(COMPUTER_DOCUMENT.encode())
     [
         ({8: 1}, "has the key 8, which this version does not know"),
         ({5: [{0: bytes(32), 1: "a", 9: True}]}, "has the key 9"),
-        ({6: {**PLAIN[6], 5: 1}}, "has the key 5"),
+        ({6: {**PLAIN[6], 14: 1}}, "has the key 14"),
         ({7: None}, "lacks the key 7"),
         ({0: bytes(9)}, "computer must be 10 bytes"),
         ({1: "a" * 32}, "agent must be 32 bytes"),
@@ -273,6 +276,25 @@ PLAIN: dict[int, Any] = cbor2.loads(COMPUTER_DOCUMENT.encode())
         ({6: {**PLAIN[6], 0: [["rfb"]]}}, "neither rfb nor rdp"),
         ({6: {**PLAIN[6], 1: 65536}}, "sessions must be a number"),
         ({6: {**PLAIN[6], 4: 1}}, "view-only must be true or false"),
+        ({5: [{0: bytes(32), 1: "a", 4: {0: "a", 1: "b"}}]}, "the grant of an own device has no end"),
+        ({5: [{0: bytes(32), 1: "a", 3: 9, 4: {0: "a"}}]}, "own lacks the key 1"),
+        ({5: [{0: bytes(32), 1: "a", 3: 9, 4: {0: "", 1: "b"}}]}, "approver must be text of 1"),
+        ({6: {**PLAIN[6], 5: {0: 841, 1: [[0, 0, 60]]}}}, "UTC offset must be a number"),
+        ({6: {**PLAIN[6], 5: {0: 540, 1: []}}}, "spans must be a list of 1"),
+        ({6: {**PLAIN[6], 5: {0: 540, 1: [[8, 0, 60]]}}}, "day must be a number from 0 to 7"),
+        ({6: {**PLAIN[6], 5: {0: 540, 1: [[0, 60, 60]]}}}, "a span is empty or longer than a day"),
+        ({6: {**PLAIN[6], 5: {0: 540, 1: [[0, 0, 1441]]}}}, "a span is empty or longer than a day"),
+        ({6: {**PLAIN[6], 5: {0: 540, 1: [[0, 0, 60]], 2: []}}}, "deterministic"),
+        ({6: {**PLAIN[6], 6: ["192.0.2.1/24"]}}, "not written as ADDRESS/LENGTH"),
+        ({6: {**PLAIN[6], 6: ["192.0.2.1"]}}, "not in its shortest form"),
+        ({6: {**PLAIN[6], 7: []}}, "denied networks must be a list of 1"),
+        ({6: {**PLAIN[6], 8: [1, 2]}}, "minimum version must be a list"),
+        ({6: {**PLAIN[6], 9: [""]}}, "notice must be text of 1"),
+        ({6: {**PLAIN[6], 9: ["a"] * 17}}, "notices must be a list of 1 to 16"),
+        ({6: {**PLAIN[6], 10: ""}}, "deterministic"),
+        ({6: {**PLAIN[6], 11: 2**32}}, "session limit must be a number"),
+        ({6: {**PLAIN[6], 12: False}}, "deterministic"),
+        ({6: {**PLAIN[6], 13: 1}}, "own devices must be true or false"),
         ({7: b"bytes"}, "label must be text"),
     ],
 )
@@ -451,6 +473,27 @@ def test_every_kind_but_the_node_list_has_its_signer() -> None:
     }
 
 
+LINE: Final = st.text(min_size=1, max_size=32)
+NETWORKS: Final = st.lists(st.ip_addresses().map(lambda address: str(ip_network(address))), max_size=3).map(
+    tuple
+)
+TIMETABLES: Final = st.builds(
+    Timetable,
+    offset=st.integers(0, 840),
+    spans=st.lists(
+        st.builds(
+            lambda day, begin, length: Span(day, begin, begin + length),
+            st.integers(0, 7),
+            st.integers(0, 1439),
+            st.integers(1, 1440),
+        ),
+        min_size=1,
+        max_size=4,
+    ).map(tuple),
+    holidays=st.lists(st.integers(0, 2**32 - 1), max_size=3).map(tuple),
+)
+
+
 @given(
     st.builds(
         ComputerDocument,
@@ -466,6 +509,13 @@ def test_every_kind_but_the_node_list_has_its_signer() -> None:
                 label=st.text(max_size=32),
                 not_before=st.none() | st.integers(0, 2**64 - 1),
                 not_after=st.none() | st.integers(0, 2**64 - 1),
+            )
+            | st.builds(
+                Grant,
+                client=st.just(bytes(32)),
+                label=st.just("own"),
+                not_after=st.integers(0, 2**64 - 1),
+                own=st.builds(Own, approver=LINE, reason=LINE),
             ),
             max_size=4,
         ).map(tuple),
@@ -476,6 +526,15 @@ def test_every_kind_but_the_node_list_has_its_signer() -> None:
             resume_limit=st.integers(0, 2**32 - 1),
             idle_timeout=st.integers(0, 2**32 - 1),
             view_only=st.booleans(),
+            hours=st.none() | TIMETABLES,
+            allowed_networks=NETWORKS,
+            denied_networks=NETWORKS,
+            minimum_version=st.none() | st.tuples(*[st.integers(0, 2**16 - 1)] * 3),
+            notices=st.lists(LINE, max_size=3).map(tuple),
+            watermark=st.text(max_size=32),
+            session_limit=st.integers(0, 2**32 - 1),
+            lock_on_disconnect=st.booleans(),
+            own_devices=st.booleans(),
         ),
         label=st.text(max_size=32),
     )

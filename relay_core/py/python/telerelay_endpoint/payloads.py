@@ -1,8 +1,11 @@
 """What the four documents say, as values and as deterministic CBOR (PROTOCOL.md §9, frames.cddl)."""
 
 import re
+from collections.abc import Callable
 from dataclasses import dataclass
-from typing import Any, Final, Self
+from functools import partial
+from ipaddress import ip_network
+from typing import Any, Final, Self, TypeVar
 
 from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.strict_cbor import (
@@ -19,6 +22,7 @@ from telerelay_endpoint.strict_cbor import (
     text,
     uint,
 )
+from telerelay_endpoint.timetable import DAY_MINUTES, DAYS, Span, Timetable
 
 LABEL_MAXIMUM: Final = LIMITS["label_bytes"]
 PROGRAM_MAXIMUM: Final = LIMITS["program_bytes"]
@@ -28,20 +32,42 @@ NODES_MAXIMUM: Final = LIMITS["list_nodes"]
 ADDRESSES_MAXIMUM: Final = LIMITS["node_addresses"]
 ADDRESS_SIZE = range(3, 73)
 NODE_NAME_MAXIMUM: Final = LIMITS["node_name"]
+NOTICES_MAXIMUM: Final = LIMITS["session_questions"]
+NOTICE_MAXIMUM: Final = LIMITS["notice_bytes"]
+REASON_MAXIMUM: Final = LIMITS["reason_bytes"]
+NETWORKS_MAXIMUM: Final = LIMITS["networks"]
+SPANS_MAXIMUM: Final = LIMITS["timetable_spans"]
+HOLIDAYS_MAXIMUM: Final = LIMITS["holidays"]
 _NODE_NAME = re.compile("[a-z](?:[a-z0-9-]*[a-z0-9])?")
+_EASTERNMOST = 14 * 60
+_NETWORK_SIZE = range(3, 44)
+
+T = TypeVar("T")
 SERVICES = ("rfb", "rdp")
 COMPUTER_SIZE = 10
 DEVICE_SIZE = 32
 
 
 @dataclass(frozen=True)
+class Own:
+    """A person's own device is let in by way of exception: by whom, and why."""
+
+    approver: str
+    reason: str
+
+
+@dataclass(frozen=True)
 class Grant:
-    """A client (device ID, 32 bytes) that may reach the computer, within times (Unix seconds) if given."""
+    """A client (device ID, 32 bytes) that may reach the computer, within times (Unix seconds) if given.
+
+    Without `own` the organisation has issued the device; with it the grant always has an end.
+    """
 
     client: bytes
     label: str
     not_before: int | None = None
     not_after: int | None = None
+    own: Own | None = None
 
     def holds(self, now: int) -> bool:
         """Whether the grant holds at `now`."""
@@ -52,13 +78,32 @@ class Grant:
 
 @dataclass(frozen=True)
 class Rules:
-    """What a session may do. Times in seconds; with a `resume_limit` of 0 it ends with its path."""
+    """Who may come in when and from where, and what a session may do. Times in seconds, 0: without a limit.
+
+    With a `resume_limit` of 0 a session ends with its path. What has a default need not be in a document.
+    """
 
     services: tuple[str, ...]
     sessions: int
     resume_limit: int
     idle_timeout: int
     view_only: bool
+    hours: Timetable | None = None
+    """None: at any time."""
+    allowed_networks: tuple[str, ...] = ()
+    """Where a client may be, ADDRESS/LENGTH; empty: anywhere."""
+    denied_networks: tuple[str, ...] = ()
+    """Where it may not be, whatever else is said."""
+    minimum_version: tuple[int, int, int] | None = None
+    """Of the client's program, as the program tells it."""
+    notices: tuple[str, ...] = ()
+    """What the person confirms before each session."""
+    watermark: str = ""
+    """Drawn over the screen; empty: nothing."""
+    session_limit: int = 0
+    lock_on_disconnect: bool = False
+    own_devices: bool = False
+    """Whether grants of people's own devices count."""
 
 
 @dataclass(frozen=True)
@@ -241,35 +286,63 @@ def _grant_fields(grant: Grant) -> dict[int, Any]:
         written[2] = grant.not_before
     if grant.not_after is not None:
         written[3] = grant.not_after
+    if grant.own is not None:
+        written[4] = {0: grant.own.approver, 1: grant.own.reason}
     return written
 
 
 def _grant(value: Any) -> Grant:
-    read = fields(value, required=range(2), optional=range(2, 4), what="a grant")
-    return Grant(
+    read = fields(value, required=range(2), optional=range(2, 5), what="a grant")
+    grant = Grant(
         client=byte_string(read[0], DEVICE_SIZE, "client"),
         label=text(read[1], range(LABEL_MAXIMUM + 1), "label"),
-        not_before=_optional_time(read.get(2), "not-before"),
-        not_after=_optional_time(read.get(3), "not-after"),
+        not_before=_optional(read.get(2), partial(uint, maximum=UINT64, what="not-before")),
+        not_after=_optional(read.get(3), partial(uint, maximum=UINT64, what="not-after")),
+        own=_optional(read.get(4), _own),
+    )
+    if grant.own is not None and grant.not_after is None:
+        raise FormRefusedError("the grant of an own device has no end")
+    return grant
+
+
+def _own(value: Any) -> Own:
+    read = fields(value, required=range(2), what="own")
+    return Own(
+        approver=text(read[0], range(1, LABEL_MAXIMUM + 1), "approver"),
+        reason=text(read[1], range(1, REASON_MAXIMUM + 1), "reason"),
     )
 
 
-def _optional_time(value: Any, what: str) -> int | None:
-    return None if value is None else uint(value, UINT64, what)
-
-
 def _rules_fields(rules: Rules) -> dict[int, Any]:
-    return {
+    written: dict[int, Any] = {
         0: list(rules.services),
         1: rules.sessions,
         2: rules.resume_limit,
         3: rules.idle_timeout,
         4: rules.view_only,
     }
+    further = {
+        5: rules.hours and _hours_fields(rules.hours),
+        6: list(rules.allowed_networks),
+        7: list(rules.denied_networks),
+        8: rules.minimum_version and list(rules.minimum_version),
+        9: list(rules.notices),
+        10: rules.watermark,
+        11: rules.session_limit,
+        12: rules.lock_on_disconnect,
+        13: rules.own_devices,
+    }
+    # A default is not written, so that one value has one form.
+    return written | {key: value for key, value in further.items() if value}
+
+
+def _hours_fields(hours: Timetable) -> dict[int, Any]:
+    spans = [[span.day, span.begin, span.end] for span in hours.spans]
+    return {0: hours.offset, 1: spans} | ({2: list(hours.holidays)} if hours.holidays else {})
 
 
 def _rules(value: Any) -> Rules:
-    read = fields(value, required=range(5), what="the rules")
+    read = fields(value, required=range(5), optional=range(5, 14), what="the rules")
     services = tuple(array(read[0], range(1, 3), "services"))
     if any(service not in SERVICES for service in services):
         raise FormRefusedError("a service is neither rfb nor rdp")
@@ -279,7 +352,70 @@ def _rules(value: Any) -> Rules:
         resume_limit=uint(read[2], UINT32, "resume limit"),
         idle_timeout=uint(read[3], UINT32, "idle timeout"),
         view_only=boolean(read[4], "view-only"),
+        hours=_optional(read.get(5), _hours),
+        allowed_networks=_list(read.get(6), NETWORKS_MAXIMUM, "allowed networks", _network),
+        denied_networks=_list(read.get(7), NETWORKS_MAXIMUM, "denied networks", _network),
+        minimum_version=_optional(read.get(8), _version),
+        notices=_list(read.get(9), NOTICES_MAXIMUM, "notices", _notice),
+        watermark=text(read.get(10, ""), range(LABEL_MAXIMUM + 1), "watermark"),
+        session_limit=uint(read.get(11, 0), UINT32, "session limit"),
+        lock_on_disconnect=boolean(read.get(12, False), "lock"),
+        own_devices=boolean(read.get(13, False), "own devices"),
     )
+
+
+def _optional(value: Any, read: Callable[[Any], T]) -> T | None:
+    # A null that was written is found by _require_same_bytes.
+    return None if value is None else read(value)
+
+
+def _list(value: Any, maximum: int, what: str, item: Callable[[Any], str]) -> tuple[str, ...]:
+    return () if value is None else tuple(item(one) for one in array(value, range(1, maximum + 1), what))
+
+
+def _network(value: Any) -> str:
+    network = text(value, _NETWORK_SIZE, "network")
+    try:
+        canonical = str(ip_network(network))
+    except ValueError as error:
+        raise FormRefusedError("a network is not written as ADDRESS/LENGTH") from error
+    if canonical != network:
+        raise FormRefusedError("a network is not in its shortest form")
+    return network
+
+
+def _notice(value: Any) -> str:
+    return text(value, range(1, NOTICE_MAXIMUM + 1), "notice")
+
+
+def _version(value: Any) -> tuple[int, int, int]:
+    major, minor, patch = (
+        uint(part, UINT16, "version") for part in array(value, range(3, 4), "minimum version")
+    )
+    return major, minor, patch
+
+
+def _hours(value: Any) -> Timetable:
+    read = fields(value, required=range(2), optional=range(2, 3), what="the hours")
+    spans = tuple(_span(item) for item in array(read[1], range(1, SPANS_MAXIMUM + 1), "spans"))
+    holidays = array(read.get(2, []), range(HOLIDAYS_MAXIMUM + 1), "holidays")
+    return Timetable(
+        offset=uint(read[0], _EASTERNMOST, "UTC offset"),
+        spans=spans,
+        holidays=tuple(uint(day, UINT32, "holiday") for day in holidays),
+    )
+
+
+def _span(value: Any) -> Span:
+    day, begin, end = array(value, range(3, 4), "span")
+    span = Span(
+        day=uint(day, len(DAYS) - 1, "day"),
+        begin=uint(begin, DAY_MINUTES - 1, "begin"),
+        end=uint(end, 2 * DAY_MINUTES, "end"),
+    )
+    if not 0 < span.end - span.begin <= DAY_MINUTES:
+        raise FormRefusedError("a span is empty or longer than a day")
+    return span
 
 
 def _listed_node(value: Any) -> ListedNode:
