@@ -149,11 +149,6 @@ impl Peer {
         self.socket.shutdown().await.unwrap();
     }
 
-    /// Ends with a reset.
-    pub(crate) fn reset(self) {
-        self.socket.set_zero_linger().unwrap();
-    }
-
     /// Lets the kernel hold little that this end does not read.
     pub(crate) fn narrow(&self) {
         let socket = socket2::SockRef::from(&self.socket);
