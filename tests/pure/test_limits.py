@@ -34,7 +34,9 @@ OTHER_PYTHON: Final = re.compile(
 )
 OTHER_NAMES: Final = {
     "_DAY_S": "a day",
+    "_EPOCH": "the day from which days are counted",
     "_FIRST_RULES": "rules of a document",
+    "_HOUR_MINUTES": "an hour",
     "_GROUPS": "steps of a distribution",
     "_INTERRUPTED": "exit code",
     "_LAST": "the largest number of a column",
@@ -44,11 +46,11 @@ OTHER_NAMES: Final = {
     "_SOCKET_PATH_MAXIMUM": "of the kernel (unix(7))",
     "_CODES": "rows of a view on the screen",
     "_WINDOW_S": "the time that a view on the screen tells of",
-    "_EASTERNMOST": "minutes that the clocks of the farthest place are ahead of UTC",
     "ALGORITHM": "RFC 9052",
     "CHAIN": "RFC 9360",
     "CURRENT": "the version of the terms",
     "DAY_MINUTES": "a day",
+    "EASTERNMOST": "minutes that the clocks of the farthest place are ahead of UTC",
     "ES256": "RFC 9053",
     "MINUTE_S": "a minute",
     "ORGANISATION": "a header's number",

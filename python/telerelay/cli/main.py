@@ -68,6 +68,12 @@ PROGRAM = Group(
                 "grant": "Let a client reach a computer.",
                 "list": "Show devices, computers and who may reach them.",
                 "revoke": "Take a device away for ever; its live session ends.",
+                "policy": Group(
+                    "When, from where and under what the computers may be used.",
+                    {
+                        "check": "Tell everything that is wrong with a policy, with its place.",
+                    },
+                ),
             },
         ),
     },

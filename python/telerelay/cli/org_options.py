@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from telerelay.org.api import Device, OrganisationApi
-from telerelay.org.folder import OrganisationFolder, default_folder
+from telerelay.org.folder import POLICY_FILE, OrganisationFolder, default_folder
 from telerelay.org.registry import Registry
 from telerelay_endpoint.console import Console, read_secret
 from telerelay_endpoint.credentials import Credentials
@@ -31,6 +31,11 @@ PassphraseOption = Annotated[
 def open_organisation(path: Path | None) -> OrganisationFolder:
     """The folder of `--org`. Raises TelerelayError(CERTIFICATE)."""
     return OrganisationFolder(path or default_folder())
+
+
+def policy_file(named: Path | None, org: Path | None) -> Path:
+    """The policy that was named, else the one in the organisation's folder."""
+    return named or (org or default_folder()) / POLICY_FILE
 
 
 def open_api(credentials: Credentials) -> OrganisationApi:

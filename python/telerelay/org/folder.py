@@ -7,6 +7,8 @@ admin/                      credentials of an administrator
 keep/                       all that `org keep` needs, and nothing more: it may be moved to another machine
 documents/                  the newest documents that this administrator signed or saw
 invites.jsonl               invites that were begun, without their secrets
+policy.toml                 the policy as its people write it
+published.toml              the policy that is in force, as it was published
 """
 
 from collections.abc import Callable
@@ -37,6 +39,7 @@ KEEP = "keep"
 MASTER_FILE = "invite.master"
 JOURNAL_FILE = "journal.jsonl"
 DOCUMENTS = "documents"
+POLICY_FILE = "policy.toml"
 
 
 def default_folder() -> Path:
@@ -61,6 +64,11 @@ class OrganisationFolder:
     def invites_file(self) -> Path:
         """Invites that were begun."""
         return self.path / "invites.jsonl"
+
+    @property
+    def published_policy(self) -> Path:
+        """The policy that was published last; there is none before the first."""
+        return self.path / "published.toml"
 
     def admin(self, now: int) -> Credentials:
         """The administrator's credentials, valid at `now` (Unix seconds)."""

@@ -39,7 +39,7 @@ NETWORKS_MAXIMUM: Final = LIMITS["networks"]
 SPANS_MAXIMUM: Final = LIMITS["timetable_spans"]
 HOLIDAYS_MAXIMUM: Final = LIMITS["holidays"]
 _NODE_NAME = re.compile("[a-z](?:[a-z0-9-]*[a-z0-9])?")
-_EASTERNMOST = 14 * 60
+EASTERNMOST = 14 * 60
 _NETWORK_SIZE = range(3, 44)
 
 T = TypeVar("T")
@@ -400,7 +400,7 @@ def _hours(value: Any) -> Timetable:
     spans = tuple(_span(item) for item in array(read[1], range(1, SPANS_MAXIMUM + 1), "spans"))
     holidays = array(read.get(2, []), range(HOLIDAYS_MAXIMUM + 1), "holidays")
     return Timetable(
-        offset=uint(read[0], _EASTERNMOST, "UTC offset"),
+        offset=uint(read[0], EASTERNMOST, "UTC offset"),
         spans=spans,
         holidays=tuple(uint(day, UINT32, "holiday") for day in holidays),
     )

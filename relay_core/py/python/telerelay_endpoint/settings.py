@@ -61,12 +61,12 @@ class Problem:
 
 
 class SettingsError(LocalError):
-    """Some settings do not fit (code USAGE); the line names the first of them."""
+    """Some settings do not fit (code USAGE); the line names the first, `see` is a command for the rest."""
 
-    def __init__(self, problems: Collection[Problem]) -> None:
+    def __init__(self, problems: Collection[Problem], see: str = "config check") -> None:
         self.problems = tuple(problems)
         first, *rest = (problem.line() for problem in self.problems)
-        super().__init__("USAGE", f"{first} (and {len(rest)} more, see config check)" if rest else first)
+        super().__init__("USAGE", f"{first} (and {len(rest)} more, see {see})" if rest else first)
 
 
 @dataclass(frozen=True)
@@ -123,7 +123,7 @@ class Program(Generic[S]):
 
         Raises SettingsError that holds every problem there is.
         """
-        reading = _Reading(self.settings)
+        reading = Reading(self.settings)
         try:
             in_file = read_toml(self.file(config), must_exist=config is not None)
         except TomlRefusedError as error:
@@ -143,7 +143,7 @@ class Program(Generic[S]):
                 yield variable.removeprefix(self.prefix).lower(), text, variable
 
 
-class _Reading(Generic[S]):
+class Reading(Generic[S]):
     """Takes values, the weaker source first, and collects what is wrong with them."""
 
     def __init__(self, settings: type[S]) -> None:
@@ -169,6 +169,7 @@ class _Reading(Generic[S]):
         self._convert(name, value, option, option, strict=False)
 
     def result(self) -> Loaded[S]:
+        """The settings. Raises SettingsError that holds every problem there is."""
         if self._problems:
             raise SettingsError(self._problems)
         return Loaded(self._settings(**self._values), self._sources)
