@@ -3,7 +3,7 @@
 import asyncio
 import os
 import time
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Collection, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
 
@@ -11,12 +11,16 @@ import pytest
 from sqlalchemy import select
 from sqlalchemy.ext.asyncio import AsyncSession
 
-from telerelay.node.registry import BATCH, Registry
+from telerelay.documents.news import Agent, News
+from telerelay.node.registry import GATHER_S, STORM, STORM_S, WRITTEN, Registry
 from telerelay.store.engine import Store
 from telerelay.store.tables import Device
 from tests.kit.condition import eventually
 from tests.kit.fake_core import FakeCore
 from tests.kit.tenant import Tenant
+
+_TURNS = round(STORM_S / GATHER_S)
+"""How often look-ups are put off at most."""
 
 
 async def test_thousands_are_written_in_batches_and_a_newer_sighting_stays(
@@ -24,7 +28,7 @@ async def test_thousands_are_written_in_batches_and_a_newer_sighting_stays(
 ) -> None:
     store, tenant = await Store.open(tmp_path / "store.db"), Tenant(now=int(time.time()))
     await tenant.admit(store)
-    devices = [os.urandom(32) for _ in range(2 * BATCH + 1)]
+    devices = [os.urandom(32) for _ in range(2 * WRITTEN + 1)]
     async with store.writing() as session:
         session.add_all(
             Device(
@@ -95,4 +99,50 @@ async def test_who_comes_alone_is_told_at_once_and_those_behind_it_share_a_look_
     await eventually(lambda: registry.statistics()["newcomers_waiting"] == 0)
     assert waiting_at_look_up == [1, 5]
     telling.cancel()
+    await store.close()
+
+
+class _OverError(Exception):
+    """Nobody comes any more."""
+
+
+@pytest.mark.parametrize(
+    ("come", "looked_up"),
+    [
+        # It is over with the fourth: nobody is looked up before.
+        ([STORM, STORM, STORM, STORM - 1], [1, 1, 1, 1, 4 * STORM]),
+        # It goes on: once the time is up, they are.
+        ([STORM] * _TURNS, [1] * _TURNS + [1 + _TURNS * STORM]),
+    ],
+)
+async def test_look_ups_wait_for_everybodys_return_to_be_over_and_not_for_ever(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, come: Sequence[int], looked_up: Sequence[int]
+) -> None:
+    store = await Store.open(tmp_path / "store.db")
+    registry, coming = Registry(store, FakeCore()), list(come)
+    told, told_at_pause = 0, list[int]()
+
+    def newcomers(count: int) -> None:
+        for _ in range(count):
+            registry.newcomer(os.urandom(32), os.urandom(10), os.urandom(32))
+
+    async def news_for(_session: AsyncSession, agents: Collection[Agent]) -> list[News]:
+        nonlocal told
+        told += len(agents)
+        return []
+
+    async def sleep(seconds: float) -> None:
+        assert seconds == GATHER_S
+        told_at_pause.append(told)
+        if not coming:
+            raise _OverError
+        newcomers(coming.pop(0))
+
+    monkeypatch.setattr("telerelay.node.registry.news_for", news_for)
+    monkeypatch.setattr("telerelay.node.registry.asyncio.sleep", sleep)
+    newcomers(1)
+    with pytest.raises(_OverError):
+        await registry.tell_newcomers()
+    assert told_at_pause == looked_up
+    monkeypatch.undo()
     await store.close()

@@ -19,8 +19,11 @@ from telerelay.store.tables import Device
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
-BATCH: Final = LIMITS["newcomers"]
+TOLD: Final = LIMITS["newcomers"]
 GATHER_S: Final = LIMITS["newcomers_gather_ms"] / 1_000
+STORM: Final = LIMITS["newcomers_storm"]
+STORM_S: Final = LIMITS["newcomers_storm_s"]
+WRITTEN: Final = LIMITS["sightings"]
 SEEN_S: Final = LIMITS["last_seen_s"]
 RETRY_S: Final = LIMITS["registry_retry_s"]
 
@@ -61,7 +64,7 @@ class Registry:
         while True:
             await self._came.wait()
             self._came.clear()
-            while batch := list(islice(self._newcomers.items(), BATCH)):
+            while batch := list(islice(self._newcomers.items(), TOLD)):
                 try:
                     async with self._store.reading() as session:
                         told = await news_for(
@@ -77,8 +80,19 @@ class Registry:
                     self._data_plane.news(
                         news.organisation, news.device, NEWS_NAMES[news.kind], news.version, news.document
                     )
-            # An agent dials anew behind each session: looked up one by one they cost more than the sessions.
+            await self._gather()
+
+    async def _gather(self) -> None:
+        """Let more come.
+
+        An agent dials anew behind each session: looked up one by one they cost more than the sessions. When
+        everybody comes back at once, look-ups would take the processor from handshakes: they wait for those.
+        """
+        for _ in range(round(STORM_S / GATHER_S)):
+            before = len(self._newcomers)
             await asyncio.sleep(GATHER_S)
+            if len(self._newcomers) - before < STORM:
+                return
 
     async def write_sightings(self) -> None:
         """Work until cancelled."""
@@ -105,8 +119,8 @@ class Registry:
             Device.organisation == bindparam("of"), Device.id == bindparam("device")
         )
         entries = list(gathered.items())
-        for first in range(0, len(entries), BATCH):
-            batch = entries[first : first + BATCH]
+        for first in range(0, len(entries), WRITTEN):
+            batch = entries[first : first + WRITTEN]
             async with self._store.writing() as session:
                 connection = await session.connection()
                 await connection.execute(

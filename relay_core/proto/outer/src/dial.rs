@@ -113,13 +113,17 @@ impl Comeback {
         self.window = Duration::from_secs(window_s.into()).max(limits::RETURN_WINDOW_LEAST);
     }
 
-    /// Full jitter over a window that doubles with each failure. With a live session at once; where that failed, over a
-    /// window that starts at its least, so that a node that is down is not dialled in a tight loop.
+    /// Full jitter over a window that doubles with each failure, but for the first few: whoever dialled while the node was
+    /// starting again has its place in the window like all others. With a live session at once; where that failed, over a
+    /// window that starts at its least, so that a node that is down is not dialled in a tight loop (PROTOCOL.md §5.7).
     pub(crate) fn wait(&self, live: bool, entropy: &mut dyn Entropy) -> Duration {
         let (first, doublings) = match (live, self.failures) {
             (true, 0) => return Duration::ZERO,
             (true, failures) => (limits::RETURN_WINDOW_LEAST, failures - 1),
-            (false, failures) => (self.window, failures),
+            (false, failures) => (
+                self.window,
+                failures.saturating_sub(limits::RETURN_FAILURES),
+            ),
         };
         let factor = 1_u32.checked_shl(doublings).unwrap_or(u32::MAX);
         let most = first.saturating_mul(factor).min(limits::RETURN_WINDOW_CAP);
@@ -215,11 +219,11 @@ mod tests {
     }
 
     #[test]
-    fn the_wait_is_uniform_over_a_window_that_doubles_up_to_a_minute() {
+    fn the_wait_is_uniform_over_a_window_that_doubles_in_the_end_up_to_a_minute() {
         let mut entropy = Counting(1);
         let mut comeback = Comeback::new();
         comeback.told(5);
-        for most in [5, 10, 20, 40, 60, 60] {
+        for most in [5, 5, 5, 10, 20, 40, 60, 60] {
             let waits: Vec<_> = (0..4_000)
                 .map(|_| comeback.wait(false, &mut entropy).as_secs_f64())
                 .collect();

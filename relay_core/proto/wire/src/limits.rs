@@ -79,6 +79,7 @@ limits! {
     DIAL_ADDRESS "dial_address_s" seconds 5;
     RETURN_WINDOW_CAP "return_window_cap_s" seconds 60;
     RETURN_PERCENT "return_percent" usize 75;
+    RETURN_FAILURES "return_failures" u32 2;
     RETURN_WINDOW_LEAST "return_window_least_s" seconds 1;
     INNER_HANDSHAKE "inner_handshake_s" seconds 10;
     SWITCH "switch_s" seconds 5;
