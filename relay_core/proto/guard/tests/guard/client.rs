@@ -142,7 +142,7 @@ fn encodings_that_cannot_be_followed_are_taken_out() {
         .own_to_desktop(&set_encodings(&[]))
         .swallowed(&set_encodings(&[]))
         .own_to_desktop(&set_encodings(&[]))
-        .swallowed(&set_encodings(&[-239, 16, 5, 1, 16]))
+        .swallowed(&set_encodings(&[-239, 16, 16, 5, 1, -239]))
         .own_to_desktop(&set_encodings(&[-239, 16, 1]))
         .through(&KEY)
         .check();

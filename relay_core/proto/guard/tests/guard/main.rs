@@ -3,8 +3,8 @@
 
 mod client;
 mod desktop;
+mod desktops;
 mod handshakes;
 mod pixels;
 mod random;
 mod talk;
-mod xvnc;

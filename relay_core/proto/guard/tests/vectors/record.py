@@ -1,7 +1,8 @@
-"""Records conversations with a real Xvnc as the guard's vectors: `python3 record.py` (docs/GUARD.md §11).
+"""Records conversations with real desktops as the guard's vectors: `python3 record.py` (docs/GUARD.md §11).
 
-Needs Xvnc, vncpasswd and vncconfig (TigerVNC), xclip and xsetroot. Each line of a vector is a kind and bytes
-in hexadecimal. The parser here is its own: it says what the guard has to do, and shares nothing with it.
+Needs Xvnc, vncpasswd and vncconfig (TigerVNC), x11vnc, xclip, xsetroot, xrandr. Each line of a vector is a
+kind and bytes in hexadecimal. The parser here is its own: it says what the guard has to do and shares nothing
+with it.
 
 c  the client says it to the guard, and it does not reach the desktop as it is
 >  the client says it, and it reaches the desktop unchanged
@@ -26,7 +27,9 @@ from typing import Final
 HERE: Final = Path(__file__).resolve().parent
 DISPLAY: Final = ":77"
 PORT: Final = 5977
-QUIET_S: Final = 0.4
+OTHER_PORT: Final = 5978
+"""Of an x11vnc that shows what Xvnc has."""
+QUIET_S: Final = 1.2
 """After so long a silence the desktop has said everything."""
 PASSWORD: Final = "secret12"
 MARK: Final = b"telerelay-guard\0"
@@ -38,8 +41,8 @@ ONE_BYTE: Final = bytes([8, 6, 0, 1, 0, 3, 0, 3, 0, 3, 4, 2, 0, 0, 0, 0])
 class Talk:
     """One connection to the desktop, and the lines that it makes."""
 
-    def __init__(self) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", PORT))
+    def __init__(self, port: int = PORT) -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port))
         self.pending = b""
         self.lines: list[str] = []
         self.pixel = 4
@@ -115,7 +118,7 @@ class Talk:
                 body = self.read(width * height * self.pixel)
             case 1:
                 body = self.read(4)
-            case 16:
+            case 6 | 16:
                 length = self.read(4)
                 body = length + self.read(int.from_bytes(length))
             case -239:
@@ -163,7 +166,7 @@ class Talk:
 
     def ask(self, *encodings: int) -> None:
         """SetEncodings as a viewer says it: with what the guard takes out."""
-        asked = (7, 5, *encodings, *PSEUDO, -1063131698, -23)
+        asked = (7, *encodings, *PSEUDO, 5, -1063131698, -23)
         self.note("c", pack(f">BxH{len(asked)}i", 2, len(asked), *asked))
         passing = (*encodings, *PSEUDO)
         self.tell("g", pack(f">BxH{len(passing)}i", 2, len(passing), *passing))
@@ -180,31 +183,45 @@ def answered(challenge: bytes) -> bytes:
 
 
 @contextlib.contextmanager
-def desktop(*switches: str) -> Iterator[None]:
-    command = [
-        "Xvnc",
-        DISPLAY,
-        "-geometry",
-        "40x24",
-        "-depth",
-        "24",
-        "-interface",
-        "127.0.0.1",
-        "-rfbport",
-        str(PORT),
-    ]
-    with subprocess.Popen(
-        [*command, "-AlwaysShared", "-ac", "-nolisten", "tcp", "-desktop", "office", *switches],
-        stderr=subprocess.DEVNULL,
-    ) as server:
+def serving(command: list[str], port: int) -> Iterator[None]:
+    """A program that listens on this port as long as the block runs."""
+    with subprocess.Popen(command, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL) as server:
         try:
             while True:
-                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", PORT)):
+                with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", port)):
                     break
                 time.sleep(0.05)
             yield
         finally:
             server.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                server.wait(2)
+            # x11vnc may wait for its display for ever.
+            server.kill()
+
+
+def desktop(*switches: str) -> contextlib.AbstractContextManager[None]:
+    """Xvnc on `PORT`."""
+    where = ["-interface", "127.0.0.1", "-rfbport", str(PORT), "-ac", "-nolisten", "tcp"]
+    what = ["-geometry", "40x24", "-depth", "24", "-desktop", "office", "-AlwaysShared"]
+    return serving(["Xvnc", DISPLAY, *where, *what, *switches], PORT)
+
+
+def other_desktop() -> contextlib.AbstractContextManager[None]:
+    """x11vnc on `OTHER_PORT`, of the same screen."""
+    where = ["-display", DISPLAY, "-localhost", "-no6", "-rfbport", str(OTHER_PORT)]
+    what = [
+        "-desktop",
+        "office",
+        "-shared",
+        "-forever",
+        "-noxdamage",
+        "-xrandr",
+        "newfbsize",
+        "-nopw",
+        "-norc",
+    ]
+    return serving(["x11vnc", *where, *what], OTHER_PORT)
 
 
 def run(*command: str, text: str = "") -> None:
@@ -252,6 +269,21 @@ def colourful(talk: Talk) -> None:
     assert talk.pixel == 1, "the mark was answered"
 
 
+def zlib(talk: Talk) -> None:
+    """What Xvnc does not have: an x11vnc with zlib and its own way to say another size."""
+    talk.begin(b"RFB 003.008\n", secret=False)
+    talk.tell(">", bytes(4) + FOUR_BYTES)
+    talk.ask(6)
+    for colour in ("#204060", "#806040"):
+        run("xsetroot", "-solid", colour)
+        talk.request(again=True)
+        talk.listen()
+    run("xrandr", "-s", "640x480")
+    for _ in range(2):
+        talk.request(again=False)
+        talk.listen()
+
+
 def plain(version: bytes, *, secret: bool) -> Callable[[Talk], None]:
     """A handshake of that version, and one picture."""
 
@@ -286,7 +318,16 @@ def main() -> None:
                 talk = Talk()
                 record(talk)
                 talk.socket.close()
-            (HERE / f"{name}.txt").write_text("\n".join(talk.lines) + "\n", encoding="ascii")
+            write(name, talk)
+    with desktop("-SecurityTypes", "None"), other_desktop():
+        talk = Talk(OTHER_PORT)
+        zlib(talk)
+        talk.socket.close()
+        write("x11vnc-zlib", talk)
+
+
+def write(name: str, talk: Talk) -> None:
+    (HERE / f"{name}.txt").write_text("\n".join(talk.lines) + "\n", encoding="ascii")
 
 
 if __name__ == "__main__":

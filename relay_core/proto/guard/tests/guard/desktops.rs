@@ -1,4 +1,4 @@
-//! Conversations with a real Xvnc (docs/GUARD.md §11).
+//! Conversations with real desktops (docs/GUARD.md §11).
 use crate::talk::Talk;
 
 #[test]
@@ -18,6 +18,11 @@ fn a_session_with_every_encoding_cut_texts_and_another_pixel_size() {
         !said(b"telerelay-guard\0\xf8"),
         "the answer to the mark is kept"
     );
+}
+
+#[test]
+fn a_desktop_that_answers_one_request_with_two_updates() {
+    Talk::parse(include_str!("../vectors/x11vnc-zlib.txt")).check();
 }
 
 #[test]
