@@ -24,7 +24,7 @@ from tests.kit.world import World
 SIZE = (640, 480)
 LINE = re.compile(
     r"✓ relay \d+ ms  ✓ this device  ✓ PC found  ✓ end-to-end secured  "
-    r"✓ screen open \d\.\d\d s · (direct|wrapped) · attempt [0-9A-Z]{4}-[0-9A-Z]{4}$",
+    r"✓ screen open \d\.\d\d s · (direct|wrapped) · attempt ([0-9A-Z]{4}-[0-9A-Z]{4})$",
     re.MULTILINE,
 )
 LINE_JA = re.compile(

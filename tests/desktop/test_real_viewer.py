@@ -1,5 +1,8 @@
 """Somebody at home: a real viewer, TigerVNC's, on a screen of its own, opened by `connect`."""
 
+import asyncio
+import json
+import re
 from dataclasses import replace
 from statistics import fmean
 
@@ -7,9 +10,10 @@ from PIL import Image, ImageChops, ImageStat
 
 from telerelay.demo.capture import capture_desktop
 from telerelay.demo.desktop import Desktop, open_desktop
-from tests.desktop.test_commands import connecting
+from tests.desktop.test_commands import LINE, connecting, said
 from tests.kit.condition import eventually
 from tests.kit.desktop import open_terminal, paint, random_picture
+from tests.kit.node import NodeProcess
 from tests.kit.world import World
 
 SIZE = (640, 480)
@@ -30,25 +34,56 @@ def _difference(seen: Image.Image, picture: Image.Image) -> float:
     return fmean(ImageStat.Stat(ImageChops.difference(seen, picture)).mean)
 
 
+async def _path_kinds(world: World) -> dict[str, str]:
+    """How the sessions of the office travel, by their attempts, as `status` says it there."""
+    said = await world.commands.run("telerelay-agent", "status", "--data", str(world.agent_data), "--json")
+    kinds: dict[str, str] = json.loads(said)["path_kinds"]
+    return kinds
+
+
+def _live(node: NodeProcess) -> dict[str, int]:
+    """Live sessions by path kind, as monitoring reads them."""
+    found = re.findall(
+        r'^telerelay_sessions{path_kind="(\w+)"} (\d+)', node.ask("/metrics").text, re.MULTILINE
+    )
+    return {kind: int(count) for kind, count in found}
+
+
 async def test_a_person_sees_the_office_and_types_into_it(world: World, desktop: Desktop) -> None:
     picture = random_picture(SIZE, seed=41)
     text = "written at home"
-    async with (
-        open_desktop(size=HOME_SIZE) as home,
-        world.node(),
-        world.agent(desktop),
-        connecting(_at(world, home)) as program,
-    ):
-        search = ("search", "--sync", "--onlyvisible", "--class", "TigerVNC Viewer")
-        # Nobody manages windows here: somebody has to put it where we look, and to give it the keys.
-        await home.run("xdotool", *search, "windowmove", "--sync", "0", "0", "windowfocus", "--sync")
-        await home.run("xdotool", "mousemove", "--sync", "900", "700")
-        await paint(desktop, picture)
-        async with capture_desktop(home.host, home.port) as capture:
-            await capture.picture_when(lambda image: _difference(image.crop((0, 0, *SIZE)), picture) < LOSS)
-        terminal = await open_terminal(desktop)
-        await home.run("xdotool", "mousemove", "--sync", "60", "60", "type", "--delay", "20", f"{text}\n")
-        assert await terminal.line(1) == text
-        await home.run("xdotool", *search, "windowclose")
-        await eventually(lambda: program.process.returncode is not None)
-        assert await program.end() == "ended with status 0"
+    with world.node_process() as node:
+        async with (
+            open_desktop(size=HOME_SIZE) as home,
+            world.agent(desktop),
+            connecting(_at(world, home)) as program,
+        ):
+            search = ("search", "--sync", "--onlyvisible", "--class", "TigerVNC Viewer")
+            # Nobody manages windows here: somebody has to put it where we look, and to give it the keys.
+            await home.run("xdotool", *search, "windowmove", "--sync", "0", "0", "windowfocus", "--sync")
+            await home.run("xdotool", "mousemove", "--sync", "900", "700")
+            await paint(desktop, picture)
+            async with capture_desktop(home.host, home.port) as capture:
+                await capture.picture_when(
+                    lambda image: _difference(image.crop((0, 0, *SIZE)), picture) < LOSS
+                )
+            terminal = await open_terminal(desktop)
+            typing = ("type", "--delay", "20", f"{text}\n")
+            await home.run("xdotool", "mousemove", "--sync", "60", "60", *typing)
+            assert await terminal.line(1) == text
+            shown = LINE.search(said(program))
+            assert shown is not None
+            kind, attempt = shown.groups()
+            assert kind == "direct"
+            assert await _path_kinds(world) == {attempt: "direct"}
+            assert await asyncio.to_thread(_live, node) == {"wrapped": 0, "mixed": 0, "direct": 1}
+            # Every byte of what was seen and typed went through the engine.
+            counted = await asyncio.to_thread(node.statistics)
+            assert counted["engine.bytes_to_client"] > picture.width * picture.height // 10
+            await home.run("xdotool", *search, "windowclose")
+            await eventually(lambda: program.process.returncode is not None)
+            assert await program.end() == "ended with status 0"
+        end = await asyncio.to_thread(node.record, kind="END", attempt=attempt)
+        # Whether viewer or `connect` was the first to go does not matter.
+        assert end["code"] in ("DONE", "VIEWER_GONE")
+        assert end["path_kind"] == "direct"

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from typing import Any
 
 from telerelay.demo.pair import Agent, run_agent
+from tests.kit.beside import beside, counting
 from tests.kit.hostile.desktop import open_desktop
 from tests.kit.world import World
 
@@ -18,29 +19,35 @@ WRITTEN_S = 15
 async def test_two_clones_do_not_take_turns_and_both_are_flagged(world: World) -> None:
     clone = world.home / "clone"
     shutil.copytree(world.agent_data, clone)
-    async with open_desktop() as desktop, world.node() as node:
-        command = ("telerelay-agent", "run", "--desktop", desktop.address, "--json", "--data")
+    command = ("telerelay-agent", "run", "--json", "--data", str(clone), "--desktop")
+    with world.node_process() as node:
         async with (
+            beside(node),
+            counting(node, {"refused.ID_IN_USE": 1, "ended.DONE": 1}),
+            open_desktop() as desktop,
             run_agent(world.commands, "agent", world.agent_data, world.computer, desktop.address) as agent,
             _serving(agent),
             world.client() as client,
-            world.commands.running("clone", *command, str(clone)) as second,
         ):
-            refused = await second.event(lambda event: event.get("event") == "offline", 20)
-            assert refused["code"] == "ID_IN_USE"
-            # Whoever came back at once would take turns with the other.
-            assert refused["retry_ms"] >= RETRY_MS
             reader, writer = await asyncio.open_connection(client.host, client.port)
             assert await reader.readexactly(12) == b"RFB 003.008\n"
+            async with world.commands.running("clone", *command, desktop.address) as second:
+                refused = await second.event(lambda event: event.get("event") == "offline", 20)
+                assert refused["code"] == "ID_IN_USE"
+                # Whoever came back at once would take turns with the other.
+                assert refused["retry_ms"] >= RETRY_MS
+                # Its own session is as little disturbed as any other.
+                writer.write(b"typed")
+                assert await reader.readexactly(5) == b"typed"
+                assert not [event for event in agent.program.told() if event.get("event") == "offline"]
+                device = await _flagged(world)
+                assert device["flagged"] == "ID_IN_USE"
+                assert device["flagged_at"] is not None
+                listed = json.loads(
+                    await world.commands.run("telerelay", "node", "list", "--json", "--data", str(node.data))
+                )
+                assert sorted(row["flagged"] for row in listed["organisations"]) == [0, 1]
             writer.close()
-            assert not [event for event in agent.program.told() if event.get("event") == "offline"]
-            device = await _flagged(world)
-            assert device["flagged"] == "ID_IN_USE"
-            assert device["flagged_at"] is not None
-            listed = json.loads(
-                await world.commands.run("telerelay", "node", "list", "--json", "--data", str(node.data))
-            )
-            assert [row["flagged"] for row in listed["organisations"]] == [1]
 
 
 @asynccontextmanager

@@ -19,6 +19,7 @@ from telerelay.demo.organisation import found_organisation
 from telerelay.demo.pair import Agent, Client, enrol_agent, enrol_client, run_agent, run_client
 from telerelay.demo.programs import Commands
 from telerelay.demo.relay import Node, open_node
+from tests.kit.node import NodeProcess
 
 # Below the ports of outgoing connections, one of which could take it while no node listens on it.
 _PORTS: Final = range(20_000, 30_000)
@@ -56,6 +57,12 @@ class World:
     async def node(self) -> AsyncIterator[Node]:
         async with open_node(self.commands, self.node_data, f"127.0.0.1:{self.port}") as node:
             yield node
+
+    def node_process(self) -> NodeProcess:
+        """The node with every way to it, not started."""
+        node = NodeProcess(self.home)
+        node.address = f"127.0.0.1:{self.port}"
+        return node
 
     @asynccontextmanager
     async def agent(self, desktop: Desktop, commands: Commands | None = None) -> AsyncIterator[Agent]:
