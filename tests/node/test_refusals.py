@@ -113,8 +113,11 @@ async def test_a_malformed_frame_ends_its_own_leg(node: NodeProcess, tenant: Ten
                 assert await _code(leg) == "BAD_FRAME"
 
 
+@pytest.mark.parametrize(
+    "frame", [MALFORMED["no map"], encoded("SWITCH")], ids=["malformed", "SWITCH before PAIRED"]
+)
 async def test_a_malformed_frame_behind_a_request_is_its_attempts_recorded_end(
-    node: NodeProcess, tenant: Tenant
+    node: NodeProcess, tenant: Tenant, frame: bytes
 ) -> None:
     # The agent is asked and says nothing, so that the request is still open.
     agent = await _welcomed(node, tenant.files(node.folder, Role.AGENT), "agent")
@@ -122,7 +125,7 @@ async def test_a_malformed_frame_behind_a_request_is_its_attempts_recorded_end(
         client = await _welcomed(node, tenant.files(node.folder, Role.CLIENT), "client")
         attempt = await _asks(client, tenant.computer)
         await _incoming(agent)
-        await client.send_bytes(MALFORMED["no map"])
+        await client.send_bytes(frame)
         assert await _code(client) == "BAD_FRAME"
         end = await _recorded(node, attempt, "BAD_FRAME", ["START", "END"])
         assert end["bytes_to_agent"] == 0

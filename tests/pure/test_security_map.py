@@ -17,7 +17,7 @@ def _tests(file: Path) -> set[str]:
     """The names of the tests in a file, as pytest or cargo finds them."""
     source = file.read_text()
     if file.suffix == ".rs":
-        return set(re.findall(r"#\[(?:tokio::)?test\]\s+(?:async )?fn (\w+)", source))
+        return set(re.findall(r"#\[(?:tokio::)?test(?:\(.*\))?\]\s+(?:async )?fn (\w+)", source))
     functions = (ast.FunctionDef, ast.AsyncFunctionDef)
     return {node.name for node in ast.parse(source).body if isinstance(node, functions)}
 
