@@ -12,7 +12,7 @@ from telerelay_agent import __version__
 from telerelay_agent.documents import Fetching, OwnDocuments
 from telerelay_agent.service import Log, Service
 from telerelay_agent.state import State, StateFile, only_one
-from telerelay_agent.verdict import Request
+from telerelay_endpoint.admission import Request
 from telerelay_endpoint.api import NodeApi
 from telerelay_endpoint.certificates import encode_certificate
 from telerelay_endpoint.credentials import Credentials, load_credentials
@@ -101,7 +101,8 @@ def _tell(service: Service, event: core.AgentEvent) -> None:
         case core.AgentOffline():
             service.offline(event.code, event.retry_ms)
         case core.Incoming():
-            service.asked(event.path, event.attempt, Request(event.client, event.service))
+            request = Request(event.client, event.service, event.address, event.program)
+            service.asked(event.path, event.attempt, request)
         case core.News():
             service.news(Kind(event.kind), event.version, event.document)
         case core.SessionOpened():

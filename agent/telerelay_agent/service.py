@@ -8,8 +8,9 @@ import structlog
 
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.state import StateFile
-from telerelay_agent.verdict import Refuse, Request, verdict, why_stale
+from telerelay_agent.verdict import verdict, why_stale
 from telerelay_core import SessionRules
+from telerelay_endpoint.admission import Refuse, Request
 from telerelay_endpoint.documents import Clock, Kind
 from telerelay_endpoint.errors import TelerelayError
 

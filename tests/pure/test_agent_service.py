@@ -11,7 +11,7 @@ from structlog.testing import CapturingLogger
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.service import Service
 from telerelay_agent.state import State, StateFile
-from telerelay_agent.verdict import Request
+from telerelay_endpoint.admission import Request
 from telerelay_endpoint.documents import Clock, Kind
 from tests.kit.fake_agent import EnrolledAgent, FakeAgentHandle
 from tests.kit.tenant import NOW
@@ -59,16 +59,20 @@ def stage(tmp_path: Path) -> Stage:
     return Stage(tmp_path)
 
 
+def asking(client: bytes) -> Request:
+    return Request(client, "rfb", "192.0.2.7", "telerelay-client/0.1.0")
+
+
 def test_without_documents_everybody_is_refused(stage: Stage) -> None:
-    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
+    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.refused == [(PATH, "POLICY_STALE")]
     assert not stage.handle.allowed
 
 
 def test_a_granted_client_is_let_in_and_a_stranger_is_not(stage: Stage) -> None:
     stage.take_all()
-    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
-    stage.service.asked(b"q" * 16, ATTEMPT, Request(b"x" * 32, "rfb"))
+    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    stage.service.asked(b"q" * 16, ATTEMPT, asking(b"x" * 32))
     assert stage.handle.allowed == [PATH]
     assert stage.handle.refused == [(b"q" * 16, "DENIED")]
 
@@ -114,7 +118,7 @@ def test_a_forged_document_is_said_and_what_is_held_stays_in_force(stage: Stage)
     stage.take_all()
     stage.service.fetched(Kind.REVOCATIONS, b"forged")
     assert stage.events()[-1] == "document_refused"
-    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
+    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.allowed == [PATH]
 
 
@@ -143,8 +147,8 @@ def test_status_sees_sessions_come_and_go(stage: Stage) -> None:
 def test_no_line_names_a_device_an_address_or_a_computer(stage: Stage) -> None:
     stage.take_all()
     stage.service.online("node-1", nodes_version=0, banner="maintenance tonight")
-    stage.service.asked(PATH, ATTEMPT, Request(stage.tenant.client, "rfb"))
-    stage.service.asked(PATH, ATTEMPT, Request(b"x" * 32, "rfb"))
+    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    stage.service.asked(PATH, ATTEMPT, asking(b"x" * 32))
     stage.service.opened(ATTEMPT, "direct")
     stage.service.ended(ATTEMPT, "direct", "DONE", "session", 5, 1, 2)
     said = repr([call.args for call in stage.said.calls])

@@ -34,7 +34,7 @@ OTHER_PYTHON: Final = re.compile(
 )
 OTHER_NAMES: Final = {
     "_DAY_S": "a day",
-    "_EPOCH": "the day from which days are counted",
+    "EPOCH": "the day from which days are counted",
     "_FIRST_RULES": "rules of a document",
     "_HOUR_MINUTES": "an hour",
     "_GROUPS": "steps of a distribution",

@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from telerelay.org.policy.file import read_policy
-from telerelay.org.policy.resolving import FIELDS, apply, resolve, unknown_computers
+from telerelay.org.policy.resolving import FIELDS, apply, resolve, unknown_names
 from telerelay.org.policy.words import Hours
 from telerelay_core import format_computer_id
 from telerelay_endpoint.payloads import Grant, Own
@@ -183,8 +183,8 @@ def test_a_specific_section_can_lift_a_rule(tmp_path: Path) -> None:
 
 def test_a_name_that_no_computer_has_is_known_with_its_place(tmp_path: Path) -> None:
     path = policy(tmp_path, WHOLE)
-    missing = unknown_computers(read_policy(path), [COMPUTER_DOCUMENT])
-    assert missing == {"Room 205": f"{path}:13:13"}
+    (missing,) = unknown_names(read_policy(path), [(COMPUTER, "Room 204")])
+    assert missing.line() == f"{path}:13:13: no computer is called Room 205; nearest: Room 204"
 
 
 def test_a_persons_own_device_has_an_end(tmp_path: Path) -> None:

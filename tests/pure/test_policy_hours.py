@@ -142,6 +142,15 @@ def test_it_stays_open_until_it_closes(table: Timetable, now: int) -> None:
         assert not is_open(table, closes)
 
 
+@given(TABLES, TIMES)
+def test_it_opens_where_it_was_closed_until_then(table: Timetable, now: int) -> None:
+    opens = table.opens(now)
+    until = now + 13 * 86_400 if opens is None else opens
+    assert opens is None or is_open(table, opens)
+    assert not any(is_open(table, moment) for moment in range(now, until, 1800))
+    assert opens in {None, now} or not is_open(table, until - 1)
+
+
 @given(TIMES)
 def test_japan_has_one_offset_all_the_year(now: int) -> None:
     assert datetime.fromtimestamp(now, TOKYO).utcoffset() == timedelta(minutes=JST)

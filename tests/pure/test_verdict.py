@@ -5,7 +5,8 @@ from typing import Final
 
 import pytest
 
-from telerelay_agent.verdict import Allow, Documents, Refuse, Request, verdict, why_stale
+from telerelay_agent.verdict import Documents, verdict, why_stale
+from telerelay_endpoint.admission import Allow, Refuse, Request
 from telerelay_endpoint.documents import Clock, Signed
 from telerelay_endpoint.payloads import ComputerDocument, Grant, RevocationList, Rules, Stamp
 
@@ -35,7 +36,7 @@ STAMP: Final = Stamp(
 REVOCATIONS: Final = RevocationList(version=3, issued=NOW - DAY, devices=frozenset({OTHER}))
 
 
-ASKED: Final = Request(client=CLIENT, service="rfb")
+ASKED: Final = Request(CLIENT, "rfb", "192.0.2.7", "telerelay-client/0.1.0")
 
 
 def held(
@@ -103,7 +104,7 @@ def test_a_revoked_client_is_told_so_even_where_it_is_still_granted() -> None:
 
 
 def test_a_client_without_a_grant_is_denied() -> None:
-    assert code(HELD, Request(client=b"x" * 32, service="rfb")) == "DENIED"
+    assert code(HELD, replace(ASKED, client=b"x" * 32)) == "DENIED"
     assert code(held(computer=replace(COMPUTER, grants=()))) == "DENIED"
 
 
@@ -124,7 +125,7 @@ def test_a_grant_holds_in_its_time_only(
 
 
 def test_a_service_that_the_rules_do_not_name_is_denied() -> None:
-    assert code(HELD, Request(client=CLIENT, service="rdp")) == "DENIED"
+    assert code(HELD, replace(ASKED, service="rdp")) == "DENIED"
 
 
 def test_a_rule_that_cannot_be_kept_refuses() -> None:

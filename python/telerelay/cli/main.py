@@ -72,6 +72,7 @@ PROGRAM = Group(
                     "When, from where and under what the computers may be used.",
                     {
                         "check": "Tell everything that is wrong with a policy, with its place.",
+                        "publish": "Show what a policy changes, then sign and send that.",
                     },
                 ),
             },

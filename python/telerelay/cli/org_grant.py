@@ -12,6 +12,7 @@ from telerelay.cli.org_options import (
     now,
     open_api,
     open_organisation,
+    published_policy,
     tell_unapproved,
     unix_seconds,
 )
@@ -44,6 +45,7 @@ def org_grant(
 ) -> None:
     """Let a client reach a computer: signs the next version of the computer's document and publishes it.
 
+    The rules are those of the policy that was published last (telerelay org policy publish).
     Then waits for the keeper's stamp that names the new version: only then does the office PC go by it.
     Exits with 9 when none came in time.
 
@@ -62,7 +64,8 @@ def org_grant(
             tell_unapproved(console, registry, found)
         publisher = Publisher(folder.root, folder.held, api, Clock())
         grant = Grant(device.device, device.label, unix_seconds(not_before), unix_seconds(not_after))
-        document = publisher.grant(agent, grant, folder.signer(RoleKey.POLICY, Passphrase(passphrase_file)))
+        signer = folder.signer(RoleKey.POLICY, Passphrase(passphrase_file))
+        document = publisher.grant(agent, grant, signer, published_policy(folder))
         shown = format_computer_id(document.computer)
         done = console.text(
             f"{device.label} may reach {agent.label} ({shown}), document version {document.version}",

@@ -9,6 +9,7 @@ import typer
 
 from telerelay.org.api import Device, OrganisationApi
 from telerelay.org.folder import POLICY_FILE, OrganisationFolder, default_folder
+from telerelay.org.policy.file import Policy, read_policy
 from telerelay.org.registry import Registry
 from telerelay_endpoint.console import Console, read_secret
 from telerelay_endpoint.credentials import Credentials
@@ -21,6 +22,10 @@ OrgOption = Annotated[
         metavar="DIR",
         help=f"The organisation's folder, else {default_folder()}.",
     ),
+]
+PolicyArgument = Annotated[
+    Path | None,
+    typer.Argument(metavar="[FILE]", help=f"The policy, else {POLICY_FILE} in the organisation's folder."),
 ]
 PassphraseOption = Annotated[
     Path | None,
@@ -36,6 +41,12 @@ def open_organisation(path: Path | None) -> OrganisationFolder:
 def policy_file(named: Path | None, org: Path | None) -> Path:
     """The policy that was named, else the one in the organisation's folder."""
     return named or (org or default_folder()) / POLICY_FILE
+
+
+def published_policy(folder: OrganisationFolder) -> Policy | None:
+    """The policy in force, as it was published from this folder; None before the first."""
+    path = folder.published_policy
+    return read_policy(path) if path.exists() else None
 
 
 def open_api(credentials: Credentials) -> OrganisationApi:

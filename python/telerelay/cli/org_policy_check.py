@@ -1,23 +1,13 @@
 """`telerelay org policy check`: everything that is wrong with a policy, before it is signed."""
 
-from pathlib import Path
-from typing import Annotated
-
-import typer
-
-from telerelay.cli.org_options import OrgOption, policy_file
+from telerelay.cli.org_options import OrgOption, PolicyArgument, policy_file
 from telerelay.org.policy.file import read_policy
 from telerelay_endpoint.console import Console, JsonOption, LangOption
 from telerelay_endpoint.settings import SettingsError
 
-FileArgument = Annotated[
-    Path | None,
-    typer.Argument(metavar="[FILE]", help="The policy, else policy.toml in the organisation's folder."),
-]
-
 
 def org_policy_check(
-    file: FileArgument = None, org: OrgOption = None, json: JsonOption = False, lang: LangOption = None
+    file: PolicyArgument = None, org: OrgOption = None, json: JsonOption = False, lang: LangOption = None
 ) -> None:
     """Tell everything that is wrong with a policy, with its place; exit 2 when something is.
 

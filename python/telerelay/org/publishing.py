@@ -8,6 +8,8 @@ from cryptography import x509
 
 from telerelay.authority.signing import Signer, sign_computer_document, sign_revocations
 from telerelay.org.api import Device, OrganisationApi
+from telerelay.org.policy.file import Policy
+from telerelay.org.policy.resolving import apply
 from telerelay_core import format_computer_id
 from telerelay_endpoint.documents import (
     COMPUTER_LIFE_S,
@@ -41,19 +43,28 @@ class Publisher:
         self._api = api
         self._clock = clock
 
-    def grant(self, agent: Device, grant: Grant, policy: Signer) -> ComputerDocument:
+    def grant(
+        self, agent: Device, grant: Grant, signer: Signer, policy: Policy | None = None
+    ) -> ComputerDocument:
         """Let one more client reach the agent's computer; a client that may already gets the new grant.
 
-        Raises TelerelayError: POLICY_STALE when the node shows an older one than was published, USAGE.
+        What `policy` says is applied to the new document. Raises TelerelayError: POLICY_STALE when the node
+        shows an older one than was published, USAGE.
         """
         if agent.computer is None:
             raise TelerelayError("USAGE", f"{agent.label} has no computer")
         before = self.computer_document(agent.computer)
         document = with_grant(before, agent, grant, self._clock.now())
-        signed = sign_computer_document(document, policy)
+        if policy is not None:
+            document = apply(policy, document)
+        self.publish(document, signer)
+        return document
+
+    def publish(self, document: ComputerDocument, signer: Signer) -> None:
+        """Sign a computer's next document and give it to the node. Raises TelerelayError."""
+        signed = sign_computer_document(document, signer)
         self._api.post_document(signed.encoded)
         self._held.keep(signed)
-        return document
 
     def revoke(self, device: bytes, revoker: Signer) -> RevocationList:
         """Take a device (ID of 32 bytes) away. A device that is on the list already changes nothing.

@@ -1,14 +1,16 @@
 """From a policy to the rules of one computer: the most specific section wins, rule by rule."""
 
+import difflib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
-from telerelay.org.policy.file import OwnDevice, Policy, PolicyRules, called
+from telerelay.org.policy.file import Exempt, OwnDevice, Policy, PolicyRules, called
+from telerelay.org.registry import PREFIX_MINIMUM
 from telerelay_core import format_computer_id
 from telerelay_endpoint.payloads import ComputerDocument, Grant, Own, Rules
-from telerelay_endpoint.settings import DEFAULT
+from telerelay_endpoint.settings import DEFAULT, Problem
 from telerelay_endpoint.timetable import MINUTE_S, Timetable
 
 FIELDS: Final = {
@@ -27,7 +29,7 @@ FIELDS: Final = {
     "devices": "own_devices",
 }
 """Each rule's name in a policy, and its field in a document."""
-_EPOCH: Final = date(1970, 1, 1)
+EPOCH: Final = date(1970, 1, 1)
 
 
 @dataclass(frozen=True)
@@ -71,21 +73,34 @@ def apply(policy: Policy, document: ComputerDocument) -> ComputerDocument:
     return replace(document, rules=resolve(policy, document.computer, document.label).rules, grants=grants)
 
 
-def exception_of(policy: Policy, grant: Grant) -> str | None:
-    """The name under which the policy speaks of a grant's device."""
-    prefixes = (name for name in policy.own if grant.client.hex().startswith(name.lower()))
-    return grant.label if grant.label in policy.own else next(prefixes, None)
+def exempt_of(policy: Policy, grant: Grant) -> Exempt | None:
+    """What the policy says of a grant's device: by its label, else by the beginning of its ID."""
+    by_id = (
+        exempt
+        for name, exempt in policy.own.items()
+        if len(name) >= PREFIX_MINIMUM and grant.client.hex().startswith(name.lower())
+    )
+    return policy.own.get(grant.label) or next(by_id, None)
 
 
-def unknown_computers(policy: Policy, documents: Iterable[ComputerDocument]) -> dict[str, str]:
-    """The computers that the policy names and that are not there, each with the place of its name."""
-    known = {name for one in documents for name in (format_computer_id(one.computer), called(one.label))}
-    return {name: source for name, source in policy.names.items() if name not in known}
+def unknown_names(policy: Policy, computers: Iterable[tuple[bytes, str]]) -> list[Problem]:
+    """The computers that the policy names and that are not among these (ID of 10 bytes, label)."""
+    known = {name for computer, label in computers for name in (format_computer_id(computer), called(label))}
+    return [
+        Problem(
+            source,
+            name,
+            f"no computer is called {name}",
+            *difflib.get_close_matches(name, known, n=1),
+        )
+        for name, source in policy.names.items()
+        if name not in known
+    ]
 
 
 def _rules(policy: Policy, values: Mapping[str, Any]) -> Rules:
     spans = tuple(span for hours in values["hours"] for span in hours.spans)
-    holidays = tuple((day - _EPOCH).days for day in policy.holidays)
+    holidays = tuple((day - EPOCH).days for day in policy.holidays)
     return Rules(
         services=tuple(values["services"]),
         sessions=values["sessions"],
@@ -106,11 +121,11 @@ def _rules(policy: Policy, values: Mapping[str, Any]) -> Rules:
 
 
 def _with_exception(policy: Policy, grant: Grant) -> Grant:
-    name = exception_of(policy, grant)
-    if name is None:
-        # The end that an exception set stays: it lapses, it does not become the organisation's.
+    exempt = exempt_of(policy, grant)
+    if exempt is None:
+        # What an exception once said stays until it lapses: no device becomes issued by silence.
         return grant
-    device = policy.own[name].device
+    device = exempt.device
     until = _end_of(device, policy.utc_offset.minutes)
     if grant.own is None and grant.not_after is not None:
         until = min(until, grant.not_after)

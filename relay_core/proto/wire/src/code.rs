@@ -123,6 +123,9 @@ codes! {
     Throttled "THROTTLED" Remote After 3;
     Quota "QUOTA" Remote After 3;
     PolicyStale "POLICY_STALE" Remote After 3;
+    PolicyHours "POLICY_HOURS" Remote After 3;
+    PolicyAddress "POLICY_ADDRESS" Remote Never 3;
+    PolicyVersion "POLICY_VERSION" Remote Never 3;
     PolicyFile "POLICY_FILE" Remote Never 3;
     PolicyUnknown "POLICY_UNKNOWN" Remote Never 3;
     Terms "TERMS" Local Never 3;

@@ -48,9 +48,22 @@ class Timetable:
             until = later
         return until if until > now else None
 
+    def opens(self, now: int) -> int | None:
+        """The next moment at which it is open, which may be `now`; None where there is none for two weeks."""
+        if self.closes(now) is not None:
+            return now
+        today = self._local(now) // _DAY_S
+        begins = [
+            day * _DAY_S + (span.begin - self.offset) * MINUTE_S
+            for day in range(today, today + 2 * len(_WEEK))
+            for span in self.spans
+            if span.day == self._kind(day)
+        ]
+        return min((begin for begin in begins if begin > now), default=None)
+
     def _end_at(self, instant: int) -> int | None:
         """The end of the longest span that holds `instant`."""
-        local = instant + self.offset * MINUTE_S
+        local = self._local(instant)
         today = local // _DAY_S
         ends = [
             day * _DAY_S + span.end * MINUTE_S
@@ -60,6 +73,9 @@ class Timetable:
             and day * _DAY_S + span.begin * MINUTE_S <= local < day * _DAY_S + span.end * MINUTE_S
         ]
         return max(ends) - self.offset * MINUTE_S if ends else None
+
+    def _local(self, instant: int) -> int:
+        return instant + self.offset * MINUTE_S
 
     def _kind(self, day: int) -> int:
         return HOLIDAY if day in self.holidays else (day + _FIRST_DAY) % len(_WEEK)

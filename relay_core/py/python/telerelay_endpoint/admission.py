@@ -1,0 +1,108 @@
+"""May this device come in under this document? One answer, for the agent that decides and whoever asks why.
+
+Fail closed: what cannot be read, and a rule that this version cannot keep, refuses.
+"""
+
+import re
+from collections.abc import Collection
+from dataclasses import dataclass
+from ipaddress import IPv6Address, ip_address, ip_network
+from typing import Final, Literal
+
+from telerelay_endpoint.payloads import ComputerDocument, Rules
+
+Code = Literal[
+    "POLICY_STALE", "REVOKED", "DENIED", "POLICY_HOURS", "POLICY_ADDRESS", "POLICY_VERSION", "UNSUPPORTED"
+]
+_PROGRAM: Final = re.compile(r"[^/]+/(\d+)\.(\d+)\.(\d+)(?![\d.]).*")
+
+
+@dataclass(frozen=True)
+class Request:
+    """What INCOMING tells. `client`: device ID, 32 bytes, which the inner handshake has to prove (§7).
+
+    `address` is the node's word, `program` ("telerelay-client/0.1.0") the client's.
+    """
+
+    client: bytes
+    service: str
+    address: str
+    program: str
+
+
+@dataclass(frozen=True)
+class Allow:
+    """The session may open under these rules."""
+
+    rules: Rules
+
+
+@dataclass(frozen=True)
+class Refuse:
+    """It may not. `reason` is for whoever looks after the office PC: the client gets the code alone."""
+
+    code: Code
+    reason: str
+    rule: str | None = None
+    """The rule that decided: a field of `Rules`; None where it was none of them."""
+
+
+def judge(
+    request: Request, document: ComputerDocument, revoked: Collection[bytes], now: int
+) -> Allow | Refuse:
+    """Judge `request` by a document that stands at `now` (Unix seconds). `revoked`: device IDs, 32 bytes."""
+    rules, named = document.rules, f"computer document {document.version}"
+    if request.client in revoked:
+        return Refuse("REVOKED", "the revocation list names this device")
+    grants = [grant for grant in document.grants if grant.client == request.client and grant.holds(now)]
+    if not grants:
+        return Refuse("DENIED", f"{named} does not admit this device now")
+    if not rules.own_devices and all(grant.own for grant in grants):
+        return Refuse("DENIED", f"{named} admits no devices of people's own", "own_devices")
+    if request.service not in rules.services:
+        return Refuse("DENIED", f"{named} does not admit {request.service}", "services")
+    if rules.hours is not None and rules.hours.closes(now) is None:
+        return Refuse("POLICY_HOURS", f"{named} does not allow this hour", "hours")
+    if rules.denied_networks and _is_within(request.address, rules.denied_networks, unread=True):
+        return Refuse("POLICY_ADDRESS", f"{named} denies the client's network", "denied_networks")
+    if rules.allowed_networks and not _is_within(request.address, rules.allowed_networks, unread=False):
+        return Refuse("POLICY_ADDRESS", f"{named} does not allow the client's network", "allowed_networks")
+    if rules.minimum_version is not None and version_of(request.program) < rules.minimum_version:
+        wanted = ".".join(map(str, rules.minimum_version))
+        return Refuse("POLICY_VERSION", f"{named} wants version {wanted} at least", "minimum_version")
+    for rule in unkept(rules):
+        return Refuse("UNSUPPORTED", f"{named} has a rule that this version cannot keep: {rule}", rule)
+    return Allow(rules)
+
+
+def unkept(rules: Rules) -> list[str]:
+    """The rules that this version's agent cannot keep yet, so that it lets nobody in under them."""
+    # Without a guard nothing here keeps a client from typing, draws or locks.
+    wanted = {
+        "view_only": rules.view_only,
+        "watermark": rules.watermark,
+        "lock_on_disconnect": rules.lock_on_disconnect,
+        "notices": rules.notices,
+        "session_limit": rules.session_limit,
+    }
+    return [rule for rule, value in wanted.items() if value]
+
+
+def version_of(program: str) -> tuple[int, int, int]:
+    """The version that a program tells ("telerelay-client/1.4.0"); 0.0.0 where it tells none."""
+    found = _PROGRAM.fullmatch(program)
+    if found is None:
+        return (0, 0, 0)
+    major, minor, patch = found.groups()
+    return (int(major), int(minor), int(patch))
+
+
+def _is_within(address: str, networks: Collection[str], *, unread: bool) -> bool:
+    """Whether an address lies in one of the networks; `unread` where it is no address at all."""
+    try:
+        found = ip_address(address)
+    except ValueError:
+        return unread
+    if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
+        found = found.ipv4_mapped
+    return any(found in ip_network(network) for network in networks)
