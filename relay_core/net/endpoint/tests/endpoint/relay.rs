@@ -1,18 +1,19 @@
 //! A relay node for tests: the machine of PROTOCOL.md §5 over real sockets, honest, and able to break a path.
+mod outer;
 mod path;
 
 use std::collections::{BTreeMap, VecDeque};
-use std::future::ready;
 use std::io;
 use std::net::SocketAddr;
 use std::sync::{Arc, Mutex};
 use std::time::Instant;
 
+use outer::Outer;
 use path::Half;
-use telerelay_leg::accept::{accept, linger};
-use telerelay_leg::config::NodeConfigs;
+use telerelay_leg::accept::linger;
+use telerelay_leg::config::{Language, NodeConfigs};
 use telerelay_leg::socket::listen;
-use telerelay_leg::tls::{Progress, Tls};
+use telerelay_leg::tls::Progress;
 use telerelay_leg::trust::Certified;
 use telerelay_outer::node::{
     Cause, Command, Decision, Greeting, Holder, Identity, Join, Node, PathEnd, Side, Snapshot,
@@ -90,6 +91,8 @@ struct State {
     switching: [Switching; 2],
     /// Sockets of paths that begin are written in random pieces.
     chops: bool,
+    /// Paths that begin ask their ends for new keys before everything that they say to them in outer TLS.
+    updates: bool,
     terminals: mpsc::UnboundedSender<Terminal>,
 }
 
@@ -101,7 +104,7 @@ pub(super) enum Order {
 
 pub(super) struct Leg {
     pub(super) socket: TcpStream,
-    pub(super) tls: Tls,
+    pub(super) tls: Outer,
 }
 
 impl Relay {
@@ -139,6 +142,7 @@ impl Relay {
                 faults: VecDeque::new(),
                 switching: [Switching::Answered; 2],
                 chops: false,
+                updates: false,
                 terminals: told,
             }),
             configs,
@@ -174,6 +178,11 @@ impl Relay {
     /// Writes to the sockets of paths in random pieces from now on.
     pub(crate) fn chop(&self) {
         self.shared.state.lock().unwrap().chops = true;
+    }
+
+    /// Asks the ends of paths for new keys from now on, as often as it says anything.
+    pub(crate) fn update_keys(&self) {
+        self.shared.state.lock().unwrap().updates = true;
     }
 
     /// Does something to the oldest path that nothing was done to.
@@ -253,12 +262,20 @@ impl Shared {
                 let (spoil, faults) = mpsc::unbounded_channel();
                 state.faults.push_back(spoil);
                 let shared = self.clone();
-                let (switching, chops) = (state.switching, state.chops);
+                let State {
+                    switching,
+                    chops,
+                    updates,
+                    ..
+                } = *state;
                 tokio::spawn(async move {
                     let (traffic, kind) = match (agent.await, client.await) {
                         (Ok(agent), Ok(client)) => {
                             let [agent, client] = [(agent, switching[0]), (client, switching[1])]
-                                .map(|(leg, switching)| Half::new(leg, switching, chops));
+                                .map(|(mut leg, switching)| {
+                                    leg.tls.update_keys(updates);
+                                    Half::new(leg, switching, chops)
+                                });
                             path::move_bytes(agent, client, ordered, faults).await
                         }
                         _ => (Traffic::default(), PathKind::Wrapped),
@@ -309,10 +326,10 @@ impl Shared {
     }
 
     async fn serve(self: Arc<Self>, mut socket: TcpStream, address: SocketAddr) {
-        let Ok(accepted) = accept(&mut socket, &self.configs, ready(true)).await else {
-            return;
+        let config = self.configs.of(Language::Telerelay);
+        let Ok((tls, identity)) = Outer::accept(&mut socket, config).await else {
+            return linger(&mut socket, LINGER).await;
         };
-        let identity = accepted.identity.expect("a certificate is mandatory");
         let identity = Identity {
             organisation: identity.organisation,
             device: identity.device,
@@ -333,10 +350,7 @@ impl Shared {
                 .machine
                 .leg_up(key, identity, Side::Both, address, now);
         });
-        let leg = Leg {
-            socket,
-            tls: accepted.tls,
-        };
+        let leg = Leg { socket, tls };
         if leg.speak(&self, key, ordered).await.is_err() {
             self.drive(|state, now| {
                 state.legs.remove(&key);
@@ -363,7 +377,7 @@ impl Leg {
                     Order::Send(frame) => {
                         let mut bytes = Vec::new();
                         frame.encode(&mut bytes).map_err(io::Error::other)?;
-                        self.tls.write(&bytes).map_err(io::Error::other)?;
+                        self.tls.write(&bytes)?;
                     }
                     Order::Close(How::AtOnce) => return Ok(()),
                     Order::Close(How::Flushed) => {
@@ -385,7 +399,7 @@ impl Leg {
             }
             let Self { socket, tls } = &mut self;
             let progress = tls.read_record(|plaintext| frames.push(plaintext));
-            match progress.map_err(io::Error::other)? {
+            match progress? {
                 Progress::Record => continue,
                 Progress::Closed => return Err(io::ErrorKind::UnexpectedEof.into()),
                 Progress::Starved => {}
@@ -422,7 +436,9 @@ impl Leg {
     }
 
     async fn leave(mut self) {
-        self.tls.close_notify();
+        if self.tls.close_notify().is_err() {
+            return;
+        }
         if let Ok(Ok(())) = timeout(LINGER, self.flush()).await {
             linger(&mut self.socket, LINGER).await;
         }

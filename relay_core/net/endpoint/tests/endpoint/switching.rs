@@ -127,6 +127,28 @@ async fn bytes_that_come_in_random_pieces_arrive_whole_on_either_side_of_switch(
     }
 }
 
+/// Each end is asked for new keys, and answers, right before and behind its own SWITCH and right before the node's.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn new_keys_before_switch_disturb_neither_leg() {
+    for agent in CHOICES {
+        for client in CHOICES {
+            let mut world = World::direct().await;
+            (world.agent_path, world.client_path) = (agent, client);
+            world.relay.update_keys();
+            let mut office = world.office(8);
+            world.relay.until_ready(1).await;
+            let mut home = world.home();
+            let (at_home, _, again) = opened_here(&mut home).await;
+            assert_eq!((at_home, again), (kind(client), Vec::new()));
+            assert_eq!(opened_there(&mut office).await, kind(agent));
+            let viewer = home.viewer().await;
+            carry(world.desk().await, viewer).await;
+            assert_eq!(known(&home.ended().await.code), Code::Done);
+            assert_eq!(known(&office.ended().await.code), Code::Done);
+        }
+    }
+}
+
 #[tokio::test]
 async fn a_node_that_does_no_switch_gets_none() {
     let mut world = World::new().await;

@@ -57,8 +57,7 @@ impl Half {
         }
         for piece in bytes.chunks(PIECE) {
             let header = path_header(u16::try_from(piece.len()).unwrap());
-            let frame = [&header[..], piece].concat();
-            self.leg.tls.write(&frame).map_err(io::Error::other)?;
+            self.leg.tls.write(&[&header[..], piece].concat())?;
         }
         Ok(())
     }
@@ -74,11 +73,11 @@ impl Half {
             Switching::Withheld => {}
             Switching::Swallowed => self.is_dead = true,
             Switching::Reset => return Err(io::ErrorKind::ConnectionReset.into()),
-            Switching::Forged => tls.write(&switch).map_err(io::Error::other)?,
+            Switching::Forged => tls.write(&switch)?,
             Switching::Answered | Switching::Garbage | Switching::Spoilt | Switching::Twice => {
-                tls.write(&switch).map_err(io::Error::other)?;
+                tls.write(&switch)?;
                 if self.switching == Switching::Twice {
-                    tls.write(&switch).map_err(io::Error::other)?;
+                    tls.write(&switch)?;
                 }
                 tls.freeze();
                 self.is_frozen = true;
@@ -123,8 +122,8 @@ impl Half {
     }
 
     async fn leave(mut self) {
-        if !self.is_frozen {
-            self.leg.tls.close_notify();
+        if !self.is_frozen && self.leg.tls.close_notify().is_err() {
+            return;
         }
         let flushed = async {
             while self.try_flush()? {
@@ -246,7 +245,7 @@ impl Direction {
     ) -> io::Result<Option<Vec<u8>>> {
         let tls = &mut src.leg.tls;
         if src.is_raw {
-            let mut bytes = tls.take_left_over().expect("whole handshake messages");
+            let mut bytes = tls.take_left_over();
             if !bytes.is_empty() {
                 return Ok(Some(bytes));
             }
@@ -254,20 +253,14 @@ impl Direction {
                 bytes.reserve(UNSENT);
                 &mut bytes
             }) {
-                Ok(0) => {
-                    self.end(dst);
-                    Ok(None)
-                }
+                Ok(0) => self.end(dst).map(|()| None),
                 Ok(_) => Ok(Some(bytes)),
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => Ok(None),
                 Err(error) => Err(error),
             };
         }
         let mut record = Vec::new();
-        match tls
-            .read_record(|plaintext| record.extend_from_slice(plaintext))
-            .map_err(io::Error::other)?
-        {
+        match tls.read_record(|plaintext| record.extend_from_slice(plaintext))? {
             Progress::Record => match path_view(&record) {
                 Some(bytes) => Ok(Some(bytes.to_vec())),
                 None if is_switch(&record) => {
@@ -277,15 +270,9 @@ impl Direction {
                 }
                 None => Ok(Some(Vec::new())),
             },
-            Progress::Closed => {
-                self.end(dst);
-                Ok(None)
-            }
+            Progress::Closed => self.end(dst).map(|()| None),
             Progress::Starved => match src.leg.socket.try_read_buf(tls.read_buffer(UNSENT)) {
-                Ok(0) => {
-                    self.end(dst);
-                    Ok(None)
-                }
+                Ok(0) => self.end(dst).map(|()| None),
                 Ok(_) => {
                     *moved = true;
                     Ok(Some(Vec::new()))
@@ -296,11 +283,12 @@ impl Direction {
         }
     }
 
-    fn end(&mut self, dst: &mut Half) {
+    fn end(&mut self, dst: &mut Half) -> io::Result<()> {
         self.is_over = true;
-        if !dst.is_frozen {
-            dst.leg.tls.close_notify();
+        if dst.is_frozen {
+            return Ok(());
         }
+        dst.leg.tls.close_notify()
     }
 }
 
