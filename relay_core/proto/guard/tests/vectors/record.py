@@ -135,7 +135,7 @@ class Talk:
             case _:
                 raise AssertionError(f"encoding {encoding}")
         self.note("<", head + body)
-        return encoding != -224
+        return bool(encoding != -224)
 
     def begin(self, version: bytes, *, secret: bool) -> None:
         """Both handshakes; the desktop's with the oldest version that `version` names."""
