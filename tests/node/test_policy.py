@@ -120,7 +120,8 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
         ('hours = ["mon-sun 00:00-24:00"]', LET_IN),
         # A day that nobody listed.
         ('hours = ["holiday 00:00-24:00"]', "POLICY_HOURS"),
-        ('denied_networks = ["127.0.0.0/8"]', "POLICY_ADDRESS"),
+        ('allowed_networks = ["127.0.0.0/8"]', LET_IN),
+        ('allowed_networks = ["192.0.2.0/24"]', "POLICY_ADDRESS"),
         ('minimum_version = "99.0.0"', "POLICY_VERSION"),
         ("view_only = true", "UNSUPPORTED"),
     ],
@@ -132,4 +133,66 @@ async def test_what_is_published_is_what_the_agent_goes_by(office: Office, rules
     assert computer["label"] == AGENT
     assert published.record["stamped"] is True
     await office.agent_has(computer["version"])
-    assert (await office.connect(CLIENT))[0] == code
+    said, attempt = await office.connect(CLIENT)
+    assert said == code
+    await explained(office, code, attempt, rules)
+
+
+async def explained(office: Office, code: str, attempt: str, rules: str) -> None:
+    """The administrator is told the same, and which line made it so."""
+    told = (await office.org("explain", attempt, "--json")).record
+    assert (told["attempt"], told["code"], told["address"].partition(":")[0]) == (attempt, code, "127.0.0.1")
+    access = (await office.org("explain", CLIENT, AGENT, "--address", "127.0.0.1", "--json")).record
+    assert access["code"] == told["rules_now"]["code"]
+    if code == LET_IN:
+        assert (told["stage"], access["allowed"]) == ("open", True)
+        return
+    rule, _, value = rules.partition(" = ")
+    assert (told["stage"], access["code"]) == ("accept", code)
+    assert access["decided"] == {
+        "name": rule,
+        "value": value.strip('[]"'),
+        "section": "[organisation]",
+        "source": f"{office.organisation.folder}/published.toml:2:{len(rule) + 4}",
+    }
+    in_japanese = await office.org("explain", attempt, "--lang", "ja")
+    assert f"職場のPCの判定: {code}" in in_japanese.out
+    assert rule in in_japanese.out
+
+
+async def test_what_would_let_nobody_in_is_not_published_by_the_way(office: Office) -> None:
+    text = '[organisation]\nminimum_version = "99.0.0"\n'
+    before = (await office.publish("", "--yes", "--json")).record
+    shown = await office.publish(text, "--dry-run", "--json")
+    (would,) = shown.record["computers"]
+    assert (would["locks_out"], shown.record["published"]) == ("POLICY_VERSION", False)
+    refused = await office.publish(text, "--lang", "en")
+    assert refused.status == 2
+    assert "nobody could reach Room 204" in refused.errors
+    assert "minimum_version  any     99.0.0" in refused.errors
+    # Neither changed anything, and what is in force already is not signed again.
+    again = await office.publish("# The same rules.\n", "--json")
+    assert (again.status, again.record["computers"], before["published"]) == (0, [], True)
+
+
+async def test_a_name_that_nobody_has_is_not_published(office: Office) -> None:
+    refused = await office.publish('[computer."Room 240"]\nview_only = true\n', "--lang", "en")
+    assert refused.status == 2
+    assert "policy.toml:1:1: no computer is called Room 240; nearest: Room 204" in refused.errors
+
+
+async def test_an_own_device_needs_its_exception_and_a_grant_keeps_to_the_policy(office: Office) -> None:
+    own = f'[own."{TABLET}"]\napprover = "IT"\nreason = "repair"\nuntil = 2099-03-31\n'
+    refusing = (await office.publish(own, "--json")).record["computers"]
+    await office.agent_has(refusing[0]["version"])
+    assert (await office.connect(TABLET))[0] == "DENIED"
+    allowing = (
+        await office.publish('[organisation]\ndevices = "own"\nsessions = 3\n' + own, "--json")
+    ).record
+    await office.agent_has(allowing["computers"][0]["version"])
+    assert (await office.connect(TABLET))[0] == LET_IN
+    # Granted anew it is no issued device, and the computer keeps its rules.
+    await office.organisation.grant(TABLET, office.computer)
+    access = (await office.org("explain", TABLET, AGENT, "--at", "2099-04-02", "--json")).record
+    assert access["code"] in {"DENIED", "POLICY_STALE"}
+    assert {rule["name"]: rule["value"] for rule in access["rules"]}["sessions"] == "3"

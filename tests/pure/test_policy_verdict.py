@@ -76,7 +76,15 @@ def test_an_own_device_needs_the_rule_and_lapses_by_itself() -> None:
 
 @pytest.mark.parametrize(
     ("address", "inside"),
-    [("192.0.2.200", True), ("::ffff:192.0.2.200", True), ("198.51.100.1", False), ("2001:db8::1", False)],
+    [
+        ("192.0.2.200", True),
+        ("192.0.2.200:52442", True),
+        ("::ffff:192.0.2.200", True),
+        ("[::ffff:192.0.2.200]:443", True),
+        ("198.51.100.1:80", False),
+        ("2001:db8::1", False),
+        ("[2001:db8::1]:52442", False),
+    ],
 )
 def test_an_address_is_one_in_whatever_form_it_comes(address: str, *, inside: bool) -> None:
     asked = replace(ASKED, address=address)
@@ -86,6 +94,8 @@ def test_an_address_is_one_in_whatever_form_it_comes(address: str, *, inside: bo
     assert answer(document(denied_networks=("192.0.2.0/24",)), asked)[0] == (
         "POLICY_ADDRESS" if inside else "DONE"
     )
+    if "2001" in address:
+        assert answer(document(allowed_networks=("2001:db8::/32",)), asked)[0] == "DONE"
 
 
 @pytest.mark.parametrize("rule", ["allowed_networks", "denied_networks"])

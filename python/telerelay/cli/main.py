@@ -67,6 +67,7 @@ PROGRAM = Group(
                 "approve": "Approve waiting machines by hand, where no keeper runs.",
                 "grant": "Let a client reach a computer.",
                 "list": "Show devices, computers and who may reach them.",
+                "explain": "Tell why somebody may connect or may not, and why an attempt failed.",
                 "revoke": "Take a device away for ever; its live session ends.",
                 "policy": Group(
                     "When, from where and under what the computers may be used.",

@@ -199,8 +199,11 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             [part.distributions for part in (node, bridge, spool, lag)],
         )
         endpoints, operators = (
-            Connections(create_app(administration, standing, refusals, auditor), administration.waiting.hurry)
-            for auditor in (None, audit)
+            Connections(
+                create_app(administration, standing, refusals, audit, is_operators=is_operators),
+                administration.waiting.hurry,
+            )
+            for is_operators in (False, True)
         )
         stack.push_async_callback(endpoints.close, CLOSE_S)
         stack.push_async_callback(operators.close, CLOSE_S)

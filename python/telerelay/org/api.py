@@ -1,6 +1,6 @@
 """The node's API for administrators and keepers, as values (PROTOCOL.md §11)."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
 from typing import Any, Self
@@ -135,6 +135,11 @@ class OrganisationApi:
         """The IDs of all computers that have a document."""
         response = self._api.get(f"/v1/org/documents/{Kind.COMPUTER}")
         return [item.computer("computer") for item in each(read_json(response))]
+
+    def attempt(self, attempt: str) -> list[Mapping[str, Any]]:
+        """The records of an attempt (as it is shown), oldest first."""
+        found = read_json(self._api.get(f"/v1/org/attempts/{attempt}"))
+        return [item.all() for item in each(found)]
 
     def changes(self, since: int) -> Changes:
         """Wait until something is behind that was not at `since`, or for 25 s."""

@@ -6,15 +6,29 @@ from starlette.types import ASGIApp
 from telerelay import __version__
 from telerelay.audit.auditing import Auditor
 from telerelay.node.administration import Administration
-from telerelay.node.api import audit, documents, enrol, operator, org_documents, organisation, running
+from telerelay.node.api import (
+    attempts,
+    audit,
+    documents,
+    enrol,
+    operator,
+    org_documents,
+    organisation,
+    running,
+)
 from telerelay.node.api.failures import FAILURES, Refusals, register
 from telerelay.node.standing import Standing
 
 
 def create_app(
-    administration: Administration, standing: Standing, refusals: Refusals, auditor: Auditor | None = None
+    administration: Administration,
+    standing: Standing,
+    refusals: Refusals,
+    auditor: Auditor,
+    *,
+    is_operators: bool,
 ) -> ASGIApp:
-    """The API; with an auditor it is the operator's own, on the operator's socket only."""
+    """The API; the operator's own is on the operator's socket only."""
     app = FastAPI(
         title="telerelay node",
         version=__version__,
@@ -29,9 +43,8 @@ def create_app(
     app.state.standing = standing
     app.state.auditor = auditor
     register(app, refusals)
-    routers = [enrol.router, documents.router, organisation.router, org_documents.router]
-    for router in (
-        [*routers, operator.router, running.router, audit.router] if auditor is not None else routers
-    ):
-        app.include_router(router)
+    of_endpoints = (enrol, documents, organisation, org_documents, attempts)
+    of_operators = (operator, running, audit)
+    for part in (*of_endpoints, *of_operators) if is_operators else of_endpoints:
+        app.include_router(part.router)
     return app

@@ -18,6 +18,7 @@ from telerelay_endpoint.limits import LIMITS
 router = APIRouter(tags=["audit"])
 
 LINES: Final = "application/jsonl"
+ATTEMPT: Final = "^[0-9A-Z]{4}-[0-9A-Z]{4}$"
 SEARCH_MAXIMUM: Final = LIMITS["api_records"]
 _BLOCK_BYTES: Final = LIMITS["api_block"]
 
@@ -32,7 +33,7 @@ class Asked(Body):
     organisation: Hash | None = None
     begin_ms: Moment | None = None
     end_ms: Moment | None = None
-    attempt: Annotated[str, Field(pattern="^[0-9A-Z]{4}-[0-9A-Z]{4}$")] | None = None
+    attempt: Annotated[str, Field(pattern=ATTEMPT)] | None = None
     device: Hash | None = None
     computer: Computer | None = None
     code: Code | None = None

@@ -16,7 +16,8 @@ from telerelay_endpoint.timetable import DAY_MINUTES, DAYS, MINUTE_S, Timetable
 
 _NEWEST: Final = f"telerelay-client/{__version__}"
 """The newest client that this version knows of."""
-_SERVED: Final = "rfb"
+SERVED: Final = "rfb"
+"""What agents serve."""
 _ANYWHERE: Final = ("0.0.0.0/0", "::/0")
 _HOUR_MINUTES: Final = 60
 
@@ -54,12 +55,24 @@ def locks_out(document: ComputerDocument, now: int) -> Refuse | None:
     """Why none of those that are granted could come in within two weeks; None where somebody can."""
     refused = None
     for grant in document.grants:
-        for request, moment in _tries(document.rules, grant, now):
+        moment = _first_moment(document.rules, max(now, grant.not_before or now))
+        for request in tries(document.rules, grant.client):
             answer = judge(request, document, (), moment)
             if isinstance(answer, Allow):
                 return None
             refused = answer
     return refused
+
+
+def tries(rules: Rules, client: bytes) -> Iterator[Request]:
+    """How a client (device ID, 32 bytes) would best ask, from each kind of place that rules tell apart."""
+    for address in _addresses(rules):
+        yield asking(client, address)
+
+
+def asking(client: bytes, address: str) -> Request:
+    """What the newest program asks for at an address."""
+    return Request(client, SERVED, address, _NEWEST)
 
 
 def shown(rules: Rules, name: str) -> str:
@@ -118,12 +131,9 @@ def _clock(minutes: int) -> str:
     return f"{within // _HOUR_MINUTES:02}:{within % _HOUR_MINUTES:02}"
 
 
-def _tries(rules: Rules, grant: Grant, now: int) -> Iterator[tuple[Request, int]]:
-    """How a client of this grant would best ask, from each kind of place that the rules tell apart."""
-    begin = max(now, grant.not_before or now)
-    opens = begin if rules.hours is None else rules.hours.opens(begin)
-    for address in _addresses(rules):
-        yield Request(grant.client, _SERVED, address, _NEWEST), begin if opens is None else opens
+def _first_moment(rules: Rules, begin: int) -> int:
+    opens = None if rules.hours is None else rules.hours.opens(begin)
+    return begin if opens is None else opens
 
 
 def _addresses(rules: Rules) -> Iterator[str]:

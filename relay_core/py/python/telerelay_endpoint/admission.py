@@ -21,7 +21,7 @@ _PROGRAM: Final = re.compile(r"[^/]+/(\d+)\.(\d+)\.(\d+)(?![\d.]).*")
 class Request:
     """What INCOMING tells. `client`: device ID, 32 bytes, which the inner handshake has to prove (§7).
 
-    `address` is the node's word, `program` ("telerelay-client/0.1.0") the client's.
+    `address` ("192.0.2.7:52442") is the node's word, `program` ("telerelay-client/0.1.0") the client's.
     """
 
     client: bytes
@@ -100,9 +100,16 @@ def version_of(program: str) -> tuple[int, int, int]:
 def _is_within(address: str, networks: Collection[str], *, unread: bool) -> bool:
     """Whether an address lies in one of the networks; `unread` where it is no address at all."""
     try:
-        found = ip_address(address)
+        found = ip_address(_host(address))
     except ValueError:
         return unread
     if isinstance(found, IPv6Address) and found.ipv4_mapped is not None:
         found = found.ipv4_mapped
     return any(found in ip_network(network) for network in networks)
+
+
+def _host(address: str) -> str:
+    """What stands before the port of "192.0.2.7:52442" or "[2001:db8::7]:52442"; without a port all of it."""
+    if address.startswith("["):
+        return address[1:].partition("]")[0]
+    return address.partition(":")[0] if address.count(":") == 1 else address

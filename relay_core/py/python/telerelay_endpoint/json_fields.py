@@ -19,6 +19,10 @@ class Fields:
             raise _unreadable("an object is missing")
         self._fields: Mapping[str, Any] = value
 
+    def all(self) -> Mapping[str, Any]:
+        """The whole object as it came."""
+        return self._fields
+
     def text(self, name: str) -> str:
         """A field of text."""
         return self._typed(name, str)
