@@ -1,6 +1,7 @@
 """The organisation's policy as a file: what is wrong with it and where, and which section decides what."""
 
 import json
+import re
 import subprocess
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -272,3 +273,14 @@ def test_check_tells_each_problem_to_a_machine_too(tmp_path: Path) -> None:
     }
     assert "and 1 more, see org policy check" in ended.stderr
     assert ended.stderr.startswith("error[USAGE] ")
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_names_every_rule_and_its_example_has_no_mistake(tmp_path: Path) -> None:
+    page = (Path(__file__).resolve().parents[2] / "docs" / "POLICY.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(\w+)` \|", page, re.MULTILINE)
+    assert sorted(rows) == sorted(FIELDS)
+    (example,) = re.findall(r"^```toml\n(.*?)^```", page, re.MULTILINE | re.DOTALL)
+    assert resolve(read_policy(policy(tmp_path, example)), bytes(10), "Room 204").rules.own_devices
