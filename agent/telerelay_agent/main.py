@@ -1,4 +1,4 @@
-"""Entry point of the command `telerelay-agent`: enrol, run, status, doctor, config."""
+"""Entry point of the command `telerelay-agent`: enrol, run, status, import, doctor, config."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -143,6 +143,26 @@ def status(data: DataOption = None, json: JsonOption = False, lang: LangOption =
     from telerelay_agent.report import show_status
 
     show_status(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name))
+
+
+@app.command("import")
+def import_(
+    documents: Annotated[list[Path], typer.Argument(metavar="FILE...", help="Signed documents.")],
+    data: DataOption = None,
+    json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    """Take documents from files, where the relay withholds them; each is verified like one from a relay.
+
+    The agent must not be running. The files come from: telerelay org policy export
+
+    Example:
+
+      telerelay-agent import /media/stick/*.cose
+    """
+    from telerelay_agent.carrying import import_documents
+
+    import_documents(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name), documents)
 
 
 @app.command()

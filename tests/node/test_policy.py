@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -173,6 +174,29 @@ async def test_what_would_let_nobody_in_is_not_published_by_the_way(office: Offi
     # Neither changed anything, and what is in force already is not signed again.
     again = await office.publish("# The same rules.\n", "--json")
     assert (again.status, again.record["computers"], before["published"]) == (0, [], True)
+
+
+async def test_documents_travel_on_a_stick_and_are_verified_all_the_same(office: Office) -> None:
+    stick = office.home / "stick"
+    stick.mkdir()
+    exported = await office.org("policy", "export", AGENT, "--out", str(stick), "--json")
+    assert exported.status == 0, exported.errors
+    # The same machine, as it was when it was enrolled: it has never heard of a relay's documents.
+    new = office.home / "new"
+    shutil.copytree(office.home / "agent", new, ignore=shutil.ignore_patterns("documents", "*.lock"))
+    files = [str(stick / f"{kind}.cose") for kind in ("computer", "stamp", "revocations")]
+    taken = await office.run("telerelay-agent", "import", *files, "--data", str(new), "--json")
+    assert (taken.status, taken.record["serves"]) == (0, True), taken.errors
+    assert [one["kind"] for one in taken.record["taken"]] == ["computer", "stamp", "revocations"]
+    again = await office.run("telerelay-agent", "import", *files, "--data", str(new), "--json")
+    assert again.record["taken"] == []
+    forged = (stick / "computer.cose").read_bytes()
+    (stick / "computer.cose").write_bytes(forged[:-1] + bytes([forged[-1] ^ 1]))
+    refused = await office.run("telerelay-agent", "import", files[0], "--data", str(new), "--lang", "en")
+    assert refused.status == 5
+    assert "error[DOCUMENT]" in refused.errors
+    running = await office.run("telerelay-agent", "import", files[1], "--data", str(office.home / "agent"))
+    assert (running.status, "error[ADDRESS_IN_USE]" in running.errors) == (6, True)
 
 
 async def test_a_name_that_nobody_has_is_not_published(office: Office) -> None:

@@ -74,6 +74,7 @@ PROGRAM = Group(
                     {
                         "check": "Tell everything that is wrong with a policy, with its place.",
                         "publish": "Show what a policy changes, then sign and send that.",
+                        "export": "Write what an office PC goes by as files for a stick.",
                     },
                 ),
             },
