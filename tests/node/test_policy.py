@@ -14,7 +14,7 @@ import pytest_asyncio
 from telerelay.demo.organisation import Organisation, found_organisation
 from telerelay.demo.pair import Agent, enrol_agent, enrol_client, run_agent
 from telerelay.demo.programs import Commands, Event
-from telerelay.demo.relay import open_node
+from telerelay.demo.relay import Node, open_node
 
 AGENT, CLIENT, TABLET = "Room 204", "Tanaka, laptop", "Suzuki, tablet"
 # The discard port of this machine: whoever is let in finds no desktop there.
@@ -45,6 +45,7 @@ class Office:
     organisation: Organisation
     passphrase: Path
     agent: Agent
+    node: Node
 
     @property
     def computer(self) -> str:
@@ -112,7 +113,7 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
                 await organisation.grant(device, computer)
             async with run_agent(commands, "agent", home / "agent", computer, NO_DESKTOP) as agent:
                 await agent.serves()
-                yield Office(home, commands, organisation, passphrase, agent)
+                yield Office(home, commands, organisation, passphrase, agent, node)
 
 
 @pytest.mark.parametrize(
@@ -174,6 +175,18 @@ async def test_what_would_let_nobody_in_is_not_published_by_the_way(office: Offi
     # Neither changed anything, and what is in force already is not signed again.
     again = await office.publish("# The same rules.\n", "--json")
     assert (again.status, again.record["computers"], before["published"]) == (0, [], True)
+
+
+async def test_an_attempt_is_told_to_its_own_organisation_alone(office: Office) -> None:
+    other = await found_organisation(office.commands, office.home / "other")
+    await other.join(await office.node.admit(other.root))
+    _, attempt = await office.connect(CLIENT)
+    assert (await office.org("explain", attempt)).status == 0
+    refused = await office.run(
+        "telerelay", "org", "explain", attempt, "--org", str(other.folder), "--lang", "en"
+    )
+    assert refused.status == 2
+    assert f"the relay has no attempt {attempt} of this organisation" in refused.errors
 
 
 async def test_documents_travel_on_a_stick_and_are_verified_all_the_same(office: Office) -> None:
