@@ -50,7 +50,8 @@ def test_loads_come_through_a_plain_way_and_are_counted() -> None:
         assert (frames["sessions"], frames["skipped"]) == (20, 0)
         assert 90 <= frames["delay"]["count"] <= 110
         assert 1_400 <= frames["bytes"] / frames["delay"]["count"] <= 65_536
-        assert load(made, order="set_ups", sessions=4)["set_ups"] >= 4
+        # Four at once ten times a second, though they could be made at once a hundred times.
+        assert 4 <= load(made, order="set_ups", sessions=4, per_s=40)["set_ups"] <= 16
         # Who is used up by set-ups or by a stalled reader is opened anew.
         stalled = load(made, order="bulk", sessions=3, stalled=1)
         assert stalled["sessions"] == 0

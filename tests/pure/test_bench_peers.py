@@ -1,20 +1,24 @@
 """`make bench-peers` is honest: its entries, its rounds, what it takes for direct, its verdicts."""
 
+import argparse
 import re
 from collections.abc import Mapping, Sequence
+from contextlib import nullcontext
 from pathlib import Path
 from string import Template
 from typing import Any, Final
 
 import pytest
 
-from tests.bench.peers.__main__ import BEGIN
+from tests.bench.peers.__main__ import BEGIN, parts_of, run
 from tests.bench.peers.contest import REPEATS, Clock, Results, contest
 from tests.bench.peers.entries import PEERS
 from tests.bench.peers.generator import LoadError
-from tests.bench.peers.loads import BULK, MESSAGES, bulk, desktop, echo, figures, is_disturbed
+from tests.bench.peers.line import DELAY_S, MBIT_S, LineError, require, require_kept
+from tests.bench.peers.loads import BULK, MESSAGES, bulk, desktop, echo, figures, is_disturbed, set_ups
 from tests.bench.peers.ours import NotDirectError, Ours
-from tests.bench.peers.verdicts import DIRECT, sheets, verdicts, wrapped
+from tests.bench.peers.parts import PARTS, Found, Run
+from tests.bench.peers.verdicts import DIRECT, line, set_up, sheets, verdicts, wrapped
 from tests.bench.report import END
 
 WORDS: Final = {
@@ -50,13 +54,16 @@ def _done(**more: Any) -> dict[str, Any]:
     return {"seconds": 1.0, "kind": "direct", "sessions": 16, **used, **more}
 
 
-def test_bulk_is_counted_by_the_gigabyte_and_messages_each() -> None:
+def test_bulk_is_counted_by_the_gigabyte_and_messages_and_set_ups_each() -> None:
     assert figures(bulk(16), _done(bytes=2_000_000_000, fairness=1.0)) == pytest.approx(
         {"gbit_s": 16, "fairness": 1, "core": 0.25, "machine": 0.7, "relay": 0.2, "agent": 0.1}
     )
     delay = {"count": 1_000, "p50_us": 80, "p99_us": 900}
     assert figures(echo(64), _done(delay=delay)) == pytest.approx(
         {"p50_ms": 0.08, "p99_ms": 0.9, "core": 500, "machine": 1_400, "relay": 400, "agent": 200}
+    )
+    assert figures(set_ups(100, at_once=4), _done(set_ups=100)) == pytest.approx(
+        {"per_s": 100, "core": 5_000, "machine": 14_000, "relay": 4_000, "agent": 2_000}
     )
 
 
@@ -84,8 +91,11 @@ class Fake:
     def open(self, sessions: int) -> None:
         """Sessions cost nothing here."""
 
-    def load(self, *_order: object, **_window: float) -> Mapping[str, Any]:
+    def load(
+        self, _order: object, watched: Mapping[str, Sequence[int]], **window: float
+    ) -> Mapping[str, Any]:
         self._turns.append(self.name)
+        self.seen = (watched, window)
         line = next(self._lines)
         if isinstance(line, LoadError):
             raise line
@@ -126,6 +136,12 @@ def test_everybody_has_a_turn_in_every_round_and_the_order_rotates() -> None:
     contest([bulk(1)], fakes, Results(), _clock(), rounds=3)
     rounds = ["".join(turns[first : first + 3]) for first in (0, 3, 6)]
     assert rounds == ["abc", "acb", "cab"]
+
+
+def test_a_round_lasts_as_its_load_says_and_who_carries_the_ground_is_nobodys_work() -> None:
+    fake = Fake("a", [_quiet(1)], [])
+    contest([bulk(1).lasting(0.8, 1.6)], [fake], Results(), _clock(), rounds=1, carriers=[7])
+    assert fake.seen == ({"carriers": [7]}, {"warm_s": 0.8, "for_s": 1.6})
 
 
 def test_a_disturbed_round_is_done_again_and_then_the_least_disturbed_counts() -> None:
@@ -244,3 +260,76 @@ def test_a_row_whose_peer_failed_has_no_figure_and_says_why() -> None:
     lines = {line[0]: line for line in sheets(results, [desktop()])[0].lines}
     assert lines["haproxy-splice"][1] == "it broke"
     assert lines[DIRECT][1] == "0.15 (0.15–0.15)"
+
+
+def test_a_line_is_compared_with_who_is_as_long() -> None:
+    loads = (bulk(16), desktop(12))
+    rows = {row.id: row for row in line(_results(), loads)}
+    assert rows.keys() == {"B2.line.16", "B4.line.p50", "B4.line.p99"}
+    assert rows["B2.line.16"].ratio == pytest.approx(1.2 / 1.1)
+    assert rows["B4.line.p50"].ratio == pytest.approx(0.15 / 0.25)
+    assert rows["B4.line.p99"].note == "peer: haproxy-splice"
+
+
+def test_a_set_up_is_compared_by_what_the_relay_ran() -> None:
+    load, results = set_ups(100, at_once=4), Results()
+    for name, cost in ((DIRECT, 300.0), ("haproxy-tls", 400.0)):
+        results.rounds[load.id, name] = [{"per_s": 100, "relay": cost, "core": 1_000, "machine": 1_000}] * 5
+    row = set_up(results, load, "haproxy-tls")
+    assert (row.id, row.ratio, row.met) == ("B7.haproxy", 0.75, False)
+    assert sheets(results, [load])[0].headings[1:3] == ("1/s", "relay's core µs")
+
+
+# ---------------------------------------------------------------- the line
+
+
+@pytest.mark.parametrize(
+    ("round_trip_s", "mbit_s"), [(0.0199, 95.0), (0.0211, 95.0), (0.0205, 89.0), (0.0205, 101.0)]
+)
+def test_a_line_that_is_not_what_it_is_told_as_ends_the_run(round_trip_s: float, mbit_s: float) -> None:
+    assert (DELAY_S, MBIT_S) == (0.01, 100)
+    require(0.0205, 95.6)
+    with pytest.raises(LineError):
+        require(round_trip_s, mbit_s)
+
+
+def test_packets_that_were_lost_where_they_were_to_wait_end_the_run() -> None:
+    ours = "    1  13313    84 1     0     {}     {}    100000  1"
+    queues = f"{ours}\n    2  13313     0 1     0     9     9         9  1\n"
+    require_kept(queues.format(0, 10))
+    with pytest.raises(LineError, match="11 of 100000"):
+        require_kept(queues.format(1, 10))
+
+
+# ---------------------------------------------------------------- parts
+
+
+def test_parts_are_measured_in_their_order_and_others_are_unknown() -> None:
+    assert parts_of("line,wrapped") == ("wrapped", "line")
+    with pytest.raises(argparse.ArgumentTypeError, match="no part is called lines"):
+        parts_of("line,lines")
+
+
+def test_what_is_installed_is_what_the_parts_need() -> None:
+    def programs(*parts: Any) -> set[str]:
+        needs = Run(PEERS, parts, Path(), lambda _what: None).needs()
+        return {getattr(need, "program", "") for need in needs}
+
+    assert programs("set-ups") == {"usr/sbin/haproxy"}
+    assert programs("line") == {"usr/sbin/haproxy", "usr/sbin/nginx", "usr/sbin/iptables-legacy"}
+    assert {"rathole", "usr/sbin/sshd"} <= programs(*PARTS)
+
+
+def test_the_page_is_written_by_whole_runs_only(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    main, page = "tests.bench.peers.__main__", tmp_path / "page.md"
+    before = f"{BEGIN}\nbefore\n{END}\n"
+    page.write_text(before)
+    monkeypatch.setattr(f"{main}.PAGE", page)
+    monkeypatch.setattr(f"{main}.RESULT", tmp_path / "build" / "result.json")
+    monkeypatch.setattr(f"{main}.install", lambda *_asked: None)
+    monkeypatch.setattr(f"{main}.open_network", lambda: nullcontext(None))
+    monkeypatch.setattr(Run, "measure", lambda *_ground: Found())
+    assert run(["--only", "set-ups"]) == 0
+    assert page.read_text() == before
+    assert run([]) == 0
+    assert "before" not in page.read_text()

@@ -161,6 +161,15 @@ enum Traffic {
         #[arg(long, num_args = 2, value_names = ["CA", "OFFICE"], required = true)]
         tls: Vec<PathBuf>,
     },
+    /// Be a long line: hold each packet that a rule of this network sends to a queue.
+    Distance {
+        /// The number of the queue.
+        #[arg(long)]
+        queue: u16,
+        /// Seconds that each packet waits.
+        #[arg(long = "for", value_parser = seconds)]
+        delay: Duration,
+    },
     /// Through a node, as agent and client of it.
     Relay {
         /// The organisation.
@@ -399,6 +408,9 @@ impl Traffic {
             Self::Between { front, to, tls } => {
                 let tls = tls_files(tls).ok_or(LoadError::Usage("two files"))?;
                 return traffic::between(front, to, &tls, stop).await;
+            }
+            Self::Distance { queue, delay } => {
+                return traffic::distance(queue, delay, output, stop).await;
             }
         };
         traffic::run(options, output.clone(), stop).await

@@ -12,8 +12,6 @@ from tests.bench.peers.generator import Generator, LoadError
 from tests.bench.peers.ground import CONGESTION_CONTROL
 from tests.bench.peers.loads import Figures, Load, figures, is_disturbed
 
-WARM_S: Final = 0.3
-COUNTED_S: Final = 1.2
 REPEATS: Final = 3
 """How often a disturbed round is done again; then the least disturbed of them counts."""
 _SOCKETS: Final = ("ss", "-tinH", "state", "established")
@@ -85,10 +83,12 @@ def contest(
     *,
     rounds: int = ROUNDS,
     must: frozenset[str] = frozenset(),
+    carriers: Sequence[int] = (),
 ) -> None:
     """Every load in turn: each round all contestants, in an order that rotates.
 
-    A peer that fails has no figures of that load; one of `must` fails the contest with LoadError.
+    A peer that fails has no figures of that load; one of `must` fails the contest with LoadError. `carriers`:
+    processes of the ground, which are nobody else's work.
     """
     for load in loads:
         for number in range(rounds):
@@ -98,7 +98,7 @@ def contest(
                     clock.turn(f"{load.title}: {contestant.name} is left out")
                     continue
                 try:
-                    results.rounds.setdefault(key, []).append(_measure(load, contestant, results))
+                    results.rounds.setdefault(key, []).append(_measure(load, contestant, results, carriers))
                 except LoadError as error:
                     if contestant.name in must:
                         raise
@@ -115,13 +115,13 @@ def _order(contestants: Sequence[Contestant], number: int) -> Sequence[Contestan
     return turned[::-1] if number % 2 else turned
 
 
-def _measure(load: Load, contestant: Contestant, results: Results) -> Figures:
+def _measure(load: Load, contestant: Contestant, results: Results, carriers: Sequence[int]) -> Figures:
     # What is missing is opened before anybody counts.
     contestant.generator.open(load.sessions)
     tries: list[Mapping[str, Any]] = []
     while len(tries) <= REPEATS:
-        watched = contestant.watched()
-        done = contestant.generator.load(load.order, watched, warm_s=WARM_S, for_s=COUNTED_S)
+        watched = {**contestant.watched(), "carriers": carriers}
+        done = contestant.generator.load(load.order, watched, warm_s=load.warm_s, for_s=load.for_s)
         contestant.check(done)
         if not is_disturbed(done):
             return figures(load, done)

@@ -16,6 +16,8 @@ _PEERS_LAST: Final = 5_000
 """HAProxy is configured for 6,000."""
 _BUSY: Final = 16
 _STALLED: Final = 64
+TURNS: Final = 1 + 3 * ROUNDS
+"""Stalled, once before it is measured; 16 streams alone, and beside all others."""
 
 
 def stalled(ours: Ours, clock: Clock) -> Iterator[Row]:

@@ -15,14 +15,16 @@ ENDS_CORE: Final = 0
 RELAY_CORE: Final = 1
 CONGESTION_CONTROL: Final = "cubic"
 _LOOPBACK: Final = ("127.0.0.0/8", "127.0.0.1")
-_RELAY_NETWORK: Final = "telerelay-bench-relay"
+RELAY_NETWORK: Final = "telerelay-bench-relay"
+"""Where a relay stands that has cables."""
 
 
 @dataclass(frozen=True)
 class Ground:
     """Where the relay stands. `before` puts a command there, on the relay's core.
 
-    `relay_for_homes` and `relay_for_offices` are the relay's addresses, `office` is the office's.
+    `relay_for_homes` and `relay_for_offices` are the relay's addresses, `office` is the office's, and
+    `office_for_homes` where homes dial it without a relay. `carriers` are processes that are part of it.
     """
 
     name: str
@@ -30,7 +32,9 @@ class Ground:
     relay_for_homes: str
     relay_for_offices: str
     office: str
+    office_for_homes: str
     devices: Sequence[str] = ()
+    carriers: Sequence[int] = ()
 
 
 @contextmanager
@@ -41,7 +45,7 @@ def open_network() -> Iterator[Ground]:
     """
     with private_network():
         for destination in _LOOPBACK:
-            _ip(
+            ip(
                 *("route", "replace", "local", destination, "dev", "lo", "table", "local", "proto", "kernel"),
                 *("scope", "host", "src", "127.0.0.1", "congctl", CONGESTION_CONTROL),
             )
@@ -49,25 +53,25 @@ def open_network() -> Iterator[Ground]:
         Path("/proc/sys/net/ipv4/ip_local_port_range").write_text("10000 64000")
         os.sched_setaffinity(0, {ENDS_CORE})
         local = "127.0.0.1"
-        yield Ground("loopback", _ON_THE_RELAYS_CORE, local, local, local)
+        yield Ground("loopback", _ON_THE_RELAYS_CORE, local, local, local, local)
 
 
 @contextmanager
 def open_segments(name: str = "segments") -> Iterator[Ground]:
     """The relay in a network beside, a cable each to homes and to the office: 1,448 bytes a segment."""
-    _ip("netns", "add", _RELAY_NETWORK)
+    ip("netns", "add", RELAY_NETWORK)
     try:
-        _ip("-n", _RELAY_NETWORK, "link", "set", "lo", "up")
+        ip("-n", RELAY_NETWORK, "link", "set", "lo", "up")
         for number, cable in enumerate(("home", "office"), 1):
             _cable(cable, f"10.77.{number}")
         yield Ground(
             name,
-            ("ip", "netns", "exec", _RELAY_NETWORK, *_ON_THE_RELAYS_CORE),
-            *("10.77.1.2", "10.77.2.2", "10.77.2.1"),
+            ("ip", "netns", "exec", RELAY_NETWORK, *_ON_THE_RELAYS_CORE),
+            *("10.77.1.2", "10.77.2.2", "10.77.2.1", "10.77.2.1"),
             devices=("home", "office"),
         )
     finally:
-        _ip("netns", "delete", _RELAY_NETWORK)
+        ip("netns", "delete", RELAY_NETWORK)
 
 
 def segment_bytes(ground: Ground) -> float:
@@ -87,18 +91,19 @@ _ON_THE_RELAYS_CORE: Final = ("taskset", "--cpu-list", str(RELAY_CORE))
 
 def _cable(name: str, network: str) -> None:
     far = f"{name}-far"
-    _ip("link", "add", name, "type", "veth", "peer", "name", far, "netns", _RELAY_NETWORK)
-    for where, device, host in (((), name, 1), (("-n", _RELAY_NETWORK), far, 2)):
+    ip("link", "add", name, "type", "veth", "peer", "name", far, "netns", RELAY_NETWORK)
+    for where, device, host in (((), name, 1), (("-n", RELAY_NETWORK), far, 2)):
         address = f"{network}.{host}"
-        _ip(*where, "address", "add", f"{address}/24", "dev", device)
+        ip(*where, "address", "add", f"{address}/24", "dev", device)
         # Without offloads: a packet is a segment.
-        _ip(*where, "link", "set", device, "mtu", "1500", "gso_max_segs", "1", "up")
-        _ip(
+        ip(*where, "link", "set", device, "mtu", "1500", "gso_max_segs", "1", "up")
+        ip(
             *where,
             *("route", "replace", f"{network}.0/24", "dev", device, "src", address),
             *("congctl", CONGESTION_CONTROL),
         )
 
 
-def _ip(*arguments: str) -> None:
+def ip(*arguments: str) -> None:
+    """Configure networks. Raises CalledProcessError."""
     subprocess.run(("ip", *arguments), check=True)

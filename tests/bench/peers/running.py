@@ -34,12 +34,12 @@ class RunningPeer:
     """A peer between homes and an office that are both in its generator."""
 
     def __init__(self, peer: Peer, number: int, ground: Ground, folder: Path) -> None:
-        """`number`: of the peers that run at once; `folder`: where all of them have a folder each."""
+        """`number`: of all peers of the run; `folder`: where each of them has a folder."""
         self.name = peer.name
         self.title = peer.title
         self._peer = peer
         self._ground = ground
-        self._folder = folder / peer.name
+        self._folder = folder / f"{number}-{peer.name}"
         front, control, back = (_FIRST_PORT + _PORTS_EACH * number + port for port in range(3))
         self._words = {
             "front": f"{ground.relay_for_homes}:{front}",
@@ -101,7 +101,7 @@ class RunningPeer:
             # Some listen for homes only once their agent has come, others for nobody else.
             self._listens("control", "port", needed=any)
         else:
-            to = self._words["back"]
+            to = f"{self._ground.office_for_homes}:{self._words['back_port']}"
         if self._peer.agent:
             self._spawn("agent", self._peer.agent)
             self._listens("control", "port", needed=all)

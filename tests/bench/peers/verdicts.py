@@ -1,10 +1,10 @@
-"""The goals of B1–B4 and B14, each against the peer that it names (data-plane.md, Measuring)."""
+"""The goals of B1–B4, B7 and B14, each against the peer that it names (data-plane.md, Measuring)."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import Final
 
 from tests.bench.peers.contest import Results
-from tests.bench.peers.loads import BULK, MESSAGES, Load, bulk
+from tests.bench.peers.loads import BULK, MESSAGES, Counted, Load, bulk
 from tests.bench.report import Sheet, number
 from tests.bench.rows import Goal, Row, Unit, measured, unmeasured
 
@@ -25,6 +25,7 @@ _COSTS: Final = {
 """B1: the most that a byte may cost the relay, by what it costs that of a peer."""
 _WHOLE_COSTS: Final = {"frp": 1.0, "frp-tls": 0.5}
 """B1: the same of relay and agent together."""
+_COST_ROWS: Final[Mapping[Counted, tuple[str, Unit]]] = {"bytes": ("B1", "s/GB"), "messages": ("B4", "us")}
 _LEAST_ADDED_MS: Final = 0.001
 
 
@@ -127,6 +128,93 @@ def wrapped(results: Results) -> list[Row]:
     ]
 
 
+def set_up(results: Results, load: Load, name: str) -> Row:
+    """B7: what a session costs until it is there, and its end."""
+    return compared(
+        "B7.haproxy",
+        f"run time of the relay, {load.title}, by HAProxy with TLS on both legs",
+        "us",
+        results,
+        load,
+        "relay",
+        (DIRECT, name),
+        Goal("most", 0.6, of="ratio"),
+        "all that the node does for a session, Python, audit and its end included; peer: two handshakes",
+    )
+
+
+def end_to_end(results: Results, tunnels: Sequence[str]) -> Iterator[Row]:
+    """B14."""
+    for name in tunnels:
+        yield compared(
+            f"B14.{name}",
+            f"screen bytes end to end, one session, by {name}",
+            "Gbit/s",
+            results,
+            bulk(1),
+            "gbit_s",
+            (END_TO_END, name),
+            Goal("least", 1.0, of="ratio"),
+        )
+    yield compared(
+        "B14.machine",
+        "processor time of the machine, end to end, by ssh -R",
+        "s/GB",
+        results,
+        bulk(1),
+        "machine",
+        (END_TO_END, "ssh-R"),
+        Goal("most", 0.6, of="ratio"),
+    )
+
+
+def segments(results: Results, loads: Sequence[Load]) -> Iterator[Row]:
+    """B1 and B4 by the best proxy, where a packet is a segment."""
+    for load in loads:
+        name = best_proxy(results, load, "core")
+        number, unit = _COST_ROWS[load.counted]
+        yield compared(
+            f"{number}.segments.{load.id}",
+            f"core time of the relay, {load.title}, segments of 1,448 bytes, by {name}",
+            unit,
+            results,
+            load,
+            "core",
+            (DIRECT, name),
+            Goal("most", 1.0, of="ratio"),
+        )
+
+
+def line(results: Results, loads: Sequence[Load]) -> Iterator[Row]:
+    """B2 and B4 where the line is what limits: nobody can be much faster than who adds nothing."""
+    for load in loads:
+        if load.counted == "bytes":
+            yield compared(
+                f"B2.line.{load.sessions}",
+                f"throughput, {load.title}, 20 ms at 100 Mbit/s, by HAProxy splice",
+                "Gbit/s",
+                results,
+                load,
+                "gbit_s",
+                (DIRECT, "haproxy-splice"),
+                Goal("least", 0.99, of="ratio"),
+            )
+            continue
+        for figure in ("p50_ms", "p99_ms"):
+            name = best_proxy(results, load, figure)
+            yield compared(
+                f"B4.line.{figure[:-3]}",
+                f"{figure[:-3]}, {load.title}, 20 ms at 100 Mbit/s, by the best proxy",
+                "ms",
+                results,
+                load,
+                figure,
+                (DIRECT, name),
+                Goal("most", 1.05, of="ratio"),
+                f"peer: {name}",
+            )
+
+
 def _messages(results: Results) -> Iterator[Row]:
     for load in MESSAGES:
         best = best_proxy(results, load, "core")
@@ -175,19 +263,21 @@ def best_proxy(results: Results, load: Load, figure: str) -> str:
 
 # ---------------------------------------------------------------- everybody's own figures
 
-_BULK_FIGURES: Final = ("gbit_s", "core", "relay", "agent", "machine")
-_BULK_HEADINGS: Final = ("Gbit/s", "relay's core s/GB", "relay s/GB", "agent s/GB", "machine s/GB")
-_MESSAGE_FIGURES: Final = ("p50_ms", "p99_ms", "core", "relay", "agent", "machine")
-_MESSAGE_HEADINGS: Final = ("p50 ms", "p99 ms", "relay's core µs", "relay µs", "agent µs", "machine µs")
+_PERFORMANCE: Final[Mapping[Counted, Mapping[str, str]]] = {
+    "bytes": {"gbit_s": "Gbit/s"},
+    "messages": {"p50_ms": "p50 ms", "p99_ms": "p99 ms"},
+    "set-ups": {"per_s": "1/s"},
+}
+_COST: Final = {"core": "relay's core", "relay": "relay", "agent": "agent", "machine": "machine"}
 
 
 def sheets(results: Results, loads: Sequence[Load], where: str = "") -> list[Sheet]:
     """A sheet for each load: the median of each figure, with its range."""
     written = []
     for load in loads:
-        names, heads = (
-            (_BULK_FIGURES, _BULK_HEADINGS) if load.is_bulk else (_MESSAGE_FIGURES, _MESSAGE_HEADINGS)
-        )
+        unit = "s/GB" if load.counted == "bytes" else "µs"
+        shown = {**_PERFORMANCE[load.counted], **{name: f"{head} {unit}" for name, head in _COST.items()}}
+        names = tuple(shown)
         lines = [
             [name, *(_spread(results.of(load, name, figure)) for figure in names)]
             for key, name in results.rounds
@@ -199,7 +289,7 @@ def sheets(results: Results, loads: Sequence[Load], where: str = "") -> list[She
             if key == load.id
         ]
         if lines:
-            written.append(Sheet(f"{load.title}{where}", ("", *heads), lines))
+            written.append(Sheet(f"{load.title}{where}", ("", *shown.values()), lines))
     return written
 
 

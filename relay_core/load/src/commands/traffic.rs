@@ -5,13 +5,14 @@
 //! {"order": "bulk", "sessions": 16, "stalled": 0, "warm_s": 0.3, "for_s": 1.2, "watched": {"relay": [4711]}}
 //! {"order": "echo", "sessions": 1000, "bytes": 64, "per_s": 4000, "warm_s": 0.3, …}
 //! {"order": "desktop", "sessions": 200, "per_s": 30, …}
-//! {"order": "set_ups", "sessions": 16, …}
+//! {"order": "set_ups", "sessions": 2, "per_s": 100, …}
 //! ```
 //! What is missing of the sessions is opened first; the first ones of all are used. Where a load fails, all are dropped.
 use std::io::{self, BufRead as _};
 use std::net::SocketAddr;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
+use std::thread;
 use std::time::{Duration, Instant};
 
 use serde::{Deserialize, Serialize};
@@ -30,6 +31,7 @@ use crate::traffic::between;
 use crate::traffic::bulk::{Sinks, Sources as Senders, Streams};
 use crate::traffic::course::Course;
 use crate::traffic::desktop_frames::{Screens, Viewers};
+use crate::traffic::distance::Distance;
 use crate::traffic::echo::{Askers, Echoes};
 use crate::traffic::end::scratch;
 use crate::traffic::processors::{Snapshot, Used, Watched};
@@ -97,6 +99,7 @@ enum Order {
     },
     SetUps {
         sessions: usize,
+        per_s: f64,
         #[serde(flatten)]
         window: Window,
     },
@@ -140,26 +143,14 @@ struct Done {
 }
 
 /// Does what it is ordered until nobody orders any more.
-pub async fn run(options: Options, output: Arc<Output>, mut stop: Stop) -> Result<(), LoadError> {
-    let way = options.way()?;
-    // A thread of its own, since it waits in the kernel; the process's end ends it where it stands.
-    let (ended, end) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("orders".to_owned())
-        .spawn(move || {
-            let generator = Generator {
-                way,
-                sessions: Sessions::default(),
-                opened: 0,
-                picture: picture(),
-            };
-            // Nobody waits for it any more where the run was stopped.
-            let _stopped = ended.send(generator.obey(&output));
-        })?;
-    tokio::select! {
-        () = stop.heard(None) => Ok(()),
-        obeyed = end => obeyed.map_err(io::Error::other)?,
-    }
+pub async fn run(options: Options, output: Arc<Output>, stop: Stop) -> Result<(), LoadError> {
+    let generator = Generator {
+        way: options.way()?,
+        sessions: Sessions::default(),
+        opened: 0,
+        picture: picture(),
+    };
+    on_a_thread("orders", stop, move || generator.obey(&output)).await
 }
 
 /// Decrypts, copies and encrypts between `front` and `to`, until the run ends.
@@ -167,16 +158,48 @@ pub async fn between(
     front: SocketAddr,
     to: SocketAddr,
     tls: &TlsFiles,
-    mut stop: Stop,
+    stop: Stop,
 ) -> Result<(), LoadError> {
     let legs = Legs::new(to, Sources::default(), Some(tls))?;
+    on_a_thread("between", stop, move || between::run(front, legs)).await
+}
+
+/// The line `ready`: packets are held from here on.
+#[derive(Serialize)]
+struct Ready {
+    queue: u16,
+    delay_s: f64,
+}
+
+/// Holds each packet of this network's queue for `delay`, until the run ends.
+pub async fn distance(
+    queue: u16,
+    delay: Duration,
+    output: &Output,
+    stop: Stop,
+) -> Result<(), LoadError> {
+    let distance = Distance::new(queue, delay)?;
+    let delay_s = delay.as_secs_f64();
+    output.line("ready", &Ready { queue, delay_s })?;
+    on_a_thread("distance", stop, move || Ok(distance.hold()?)).await
+}
+
+/// Does what waits in the kernel; the end of the run, and with it of the process, ends it where it stands.
+async fn on_a_thread(
+    name: &str,
+    mut stop: Stop,
+    work: impl FnOnce() -> Result<(), LoadError> + Send + 'static,
+) -> Result<(), LoadError> {
     let (ended, end) = oneshot::channel();
-    std::thread::Builder::new()
-        .name("between".to_owned())
-        .spawn(move || drop(ended.send(between::run(front, legs))))?;
+    thread::Builder::new()
+        .name(name.to_owned())
+        .spawn(move || {
+            // Nobody waits for it any more where the run was stopped.
+            let _stopped = ended.send(work());
+        })?;
     tokio::select! {
         () = stop.heard(None) => Ok(()),
-        broken = end => broken.map_err(io::Error::other)?,
+        worked = end => worked.map_err(io::Error::other)?,
     }
 }
 
@@ -266,7 +289,11 @@ impl Generator {
                 per_s,
                 window,
             } => self.desktop(sessions, per_s, &window)?,
-            Order::SetUps { sessions, window } => self.set_ups(sessions, &window)?,
+            Order::SetUps {
+                sessions,
+                per_s,
+                window,
+            } => self.set_ups(sessions, per_s, &window)?,
         };
         Ok(Done {
             kind: self.way.kind(),
@@ -365,12 +392,18 @@ impl Generator {
         })
     }
 
-    /// Makes and drops so many sessions at once, again and again.
-    fn set_ups(&mut self, at_once: usize, window: &Window) -> Result<Done, LoadError> {
+    /// Makes and drops so many sessions at once, again and again: `per_s` of them a second, or as many as can be.
+    fn set_ups(&mut self, at_once: usize, per_s: f64, window: &Window) -> Result<Done, LoadError> {
         self.sessions = Sessions::default();
         let course = window.course()?;
         let (mut before, mut made) = (None, 0);
+        let wave = Duration::try_from_secs_f64(1.0 / per_s)
+            .map_err(|error| LoadError::Order(error.to_string()))?
+            .saturating_mul(u32::try_from(at_once).unwrap_or(u32::MAX));
+        let mut due = course.begin;
         while Instant::now() < course.end {
+            thread::sleep(due.saturating_duration_since(Instant::now()));
+            due += wave;
             if before.is_none() && Instant::now() >= course.counts {
                 before = Some(Snapshot::take(&window.watched)?);
                 made = 0;

@@ -12,8 +12,8 @@ use crate::traffic::end::End;
 use crate::traffic::processors::{Snapshot, Used, Watched};
 use crate::traffic::reactor::Reactor;
 
-/// How long what is under way may take to arrive once nothing new is sent.
-const DRAIN: Duration = Duration::from_secs(5);
+/// How long what is under way may take to arrive once nothing new is sent: buffers hold some seconds of a slow line.
+const DRAIN: Duration = Duration::from_secs(20);
 /// How often a side without a schedule looks whether it is over.
 const LOOK: Duration = Duration::from_millis(5);
 

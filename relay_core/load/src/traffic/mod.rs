@@ -7,6 +7,7 @@ pub(crate) mod between;
 pub(crate) mod bulk;
 pub(crate) mod course;
 pub(crate) mod desktop_frames;
+pub(crate) mod distance;
 pub(crate) mod echo;
 pub(crate) mod end;
 mod outbox;
