@@ -11,10 +11,12 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from telerelay.org.api import Device
 from telerelay.org.policy.file import read_policy
 from telerelay.org.policy.resolving import FIELDS, apply, resolve, unknown_names
 from telerelay.org.policy.words import Hours
 from telerelay_core import format_computer_id
+from telerelay_endpoint.invite_keys import InviteKind
 from telerelay_endpoint.payloads import Grant, Own
 from telerelay_endpoint.settings import SettingsError
 from telerelay_endpoint.timetable import DAYS, Span
@@ -184,8 +186,15 @@ def test_a_specific_section_can_lift_a_rule(tmp_path: Path) -> None:
 
 def test_a_name_that_no_computer_has_is_known_with_its_place(tmp_path: Path) -> None:
     path = policy(tmp_path, WHOLE)
-    (missing,) = unknown_names(read_policy(path), [(COMPUTER, "Room 204")])
-    assert missing.line() == f"{path}:13:13: no computer is called Room 205; nearest: Room 204"
+    office = Device(bytes(32), InviteKind.AGENT, "Room 204", COMPUTER, 0, None, revoked=False)
+    home = Device(bytes(32), InviteKind.CLIENT, "Suzuki, tablets", None, 0, None, revoked=False)
+    assert [problem.line() for problem in unknown_names(read_policy(path), [office, home])] == [
+        f"{path}:13:13: no computer is called Room 205; nearest: Room 204",
+        f"{path}:27:1: no client is called Suzuki, tablet; nearest: Suzuki, tablets",
+    ]
+    named = WHOLE.replace("Suzuki, tablet", "00000000")
+    (only,) = unknown_names(read_policy(policy(tmp_path, named)), [office, home])
+    assert only.setting == "Room 205"
 
 
 def test_a_persons_own_device_has_an_end(tmp_path: Path) -> None:
