@@ -138,6 +138,7 @@ limits! {
     TCP_KEEPALIVE_TRIES "tcp_keepalive_tries" u32 4;
     TCP_UNACKNOWLEDGED "tcp_unacknowledged_s" seconds 90;
     TCP_UNSENT "tcp_unsent" u32 131_072;
+    TCP_UNREAD "tcp_unread" usize 524_288;
     ENDPOINT_ORDERS "endpoint_orders" usize 128;
     ENDPOINT_READ "endpoint_read" usize 4_096;
     ENDPOINT_EVENTS "endpoint_events" usize 1_024;
