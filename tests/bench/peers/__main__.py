@@ -32,7 +32,7 @@ _WIDTH: Final = 160
 
 
 def run(arguments: Sequence[str]) -> int:
-    """The exit code. The result is written where all was measured, the page by whole runs."""
+    """The exit code. The result has the parts that came to their end; the page is written by whole runs."""
     parser = argparse.ArgumentParser(prog="make bench-peers", description=__doc__)
     parser.add_argument(
         "--peers", choices=["usual", "all"], default="usual", help="all: tunnels in Go, stunnel too"
@@ -47,22 +47,29 @@ def run(arguments: Sequence[str]) -> int:
     with tempfile.TemporaryDirectory(prefix="telerelay-bench-") as folder:
         wanted = Run(peers, asked.only, Path(folder), say)
         install(wanted.needs(), say)
-        with open_network() as ground:
-            found = wanted.measure(ground)
-    report = Report(
-        measured=began,
-        machine=msgspec.structs.replace(machine, congestion_control=CONGESTION_CONTROL),
-        rows=found.rows,
-        sheets=found.sheets,
-    )
+        try:
+            with open_network() as ground:
+                wanted.measure(ground)
+        finally:
+            # A part that breaks off, or whoever ends the run, takes nothing from the parts before.
+            report = Report(
+                measured=began,
+                machine=msgspec.structs.replace(machine, congestion_control=CONGESTION_CONTROL),
+                rows=wanted.found.rows,
+                sheets=wanted.found.sheets,
+            )
+            _keep(report)
+            say(f"{wanted.found.disturbed} rounds were disturbed each time, and count nevertheless")
+    if asked.only == PARTS:
+        report.write_into(PAGE, BEGIN)
+    return 0
+
+
+def _keep(report: Report) -> None:
     RESULT.parent.mkdir(exist_ok=True)
     RESULT.write_bytes(report.encode())
     terminal = Console()
     report.show(terminal if terminal.is_terminal else Console(width=_WIDTH))
-    say(f"{found.disturbed} rounds were disturbed each time, and count nevertheless")
-    if asked.only == PARTS:
-        report.write_into(PAGE, BEGIN)
-    return 0
 
 
 def parts_of(text: str) -> Collection[Part]:

@@ -79,7 +79,7 @@ class Run:
             "line": ROUNDS * len(_ON_THE_LINE) * (len(_LINE) + 1),
         }
         self._clock = Clock(sum(turns[part] for part in parts), say)
-        self._found = Found()
+        self.found = Found()
 
     def needs(self) -> Iterator[Need]:
         """Programs that the parts need and that are not ours."""
@@ -98,8 +98,8 @@ class Run:
         if "line" in self._parts:
             yield IPTABLES
 
-    def measure(self, ground: Ground) -> Found:
-        """All parts that were asked for, on the network that this process is in."""
+    def measure(self, ground: Ground) -> None:
+        """All parts that were asked for, on the network that this process is in. Each adds to `found` at its end."""
         credentials.make_tls(self._folder / "tls")
         credentials.make_ssh(self._folder / "ssh")
         beside: dict[Part, Callable[[Place], None]] = {
@@ -119,7 +119,6 @@ class Run:
             self._on_segments()
         if "line" in self._parts:
             self._on_the_line()
-        return self._found
 
     # ------------------------------------------------------------ parts
 
@@ -127,26 +126,26 @@ class Run:
         """B3."""
         with place.ours(wrapped=True) as ours, self._running(_WRAPPED, place.ground) as peers:
             results = self._contest([bulk(16)], [*peers, ours], ", TLS on both legs")
-        self._found.rows += verdicts.wrapped(results)
+        self.found.rows += verdicts.wrapped(results)
 
     def _set_ups(self, place: Place) -> None:
         """B7, beside HAProxy."""
         with place.ours() as ours, self._running(_TLS, place.ground) as peers:
             results = self._contest([_SET_UPS], [*peers, ours], ", TLS on both legs")
-        self._found.rows.append(verdicts.set_up(results, _SET_UPS, *_TLS))
+        self.found.rows.append(verdicts.set_up(results, _SET_UPS, *_TLS))
 
     def _plain(self, place: Place) -> None:
         """B1, B2, B4."""
         with self._running(self._plain_peers, place.ground) as peers, place.ours() as ours:
             results = self._contest(_PLAIN, [*peers, ours])
-        self._found.rows += verdicts.verdicts(results)
+        self.found.rows += verdicts.verdicts(results)
 
     def _crowd(self, place: Place) -> None:
         """B5, B9, B10."""
         with place.ours() as ours:
-            self._found.rows += crowd.stalled(ours, self._clock)
+            self.found.rows += crowd.stalled(ours, self._clock)
         with place.ours() as ours, self._running(_CROWD, place.ground) as peers:
-            self._found.rows += crowd.crowd(ours, peers, self._say, self._clock)
+            self.found.rows += crowd.crowd(ours, peers, self._say, self._clock)
 
     def _end_to_end(self, ground: Ground) -> None:
         """B14: what a person has, against tunnels that encrypt one leg at least."""
@@ -155,7 +154,7 @@ class Run:
             open_programs(ground, self._folder / "programs") as programs,
         ):
             results = self._contest([bulk(1)], [*peers, programs], ", end to end")
-        self._found.rows += verdicts.end_to_end(results, _TUNNELS)
+        self.found.rows += verdicts.end_to_end(results, _TUNNELS)
 
     def _on_segments(self) -> None:
         """B1 and B4 again where a packet is a segment of 1,448 bytes."""
@@ -169,7 +168,7 @@ class Run:
             seen = segment_bytes(ground)
             if seen > _SEGMENT_MOST:
                 raise ValueError(f"packets of {seen:.0f} bytes are more than one segment")
-        self._found.rows += verdicts.segments(results, _ON_SEGMENTS)
+        self.found.rows += verdicts.segments(results, _ON_SEGMENTS)
 
     def _on_the_line(self) -> None:
         """B2 and B4 again where the way home is long and narrow."""
@@ -181,7 +180,7 @@ class Run:
         ):
             where = f", {ground.name}"
             results = self._contest(_ON_THE_LINE, [*peers, ours], where, ground.carriers)
-        self._found.rows += verdicts.line(results, _ON_THE_LINE)
+        self.found.rows += verdicts.line(results, _ON_THE_LINE)
 
     # ------------------------------------------------------------ what they share
 
@@ -197,8 +196,8 @@ class Run:
             frozenset(one.name for one in contestants if one.name.startswith("telerelay")),
         )
         contest(loads, contestants, results, self._clock, must=own, carriers=carriers)
-        self._found.disturbed += results.disturbed
-        self._found.sheets += verdicts.sheets(results, loads, where)
+        self.found.disturbed += results.disturbed
+        self.found.sheets += verdicts.sheets(results, loads, where)
         return results
 
     @contextmanager

@@ -185,7 +185,7 @@ impl Flow {
         Ok(())
     }
 
-    /// This direction carried as much as there was room for. The surer it is, the more short splices it takes to change its mind.
+    /// This direction carried much at once. The surer it is, the more short splices it takes to change its mind.
     fn become_surer(&mut self) {
         self.bulk = (self.bulk + 1).min(limits::ENGINE_SPLICE_AFTER + limits::ENGINE_SPLICE_SHORT);
     }
@@ -196,7 +196,7 @@ impl Flow {
             return Ok(());
         };
         let bytes = &tools.scratch[..length];
-        if length == tools.scratch.len() {
+        if length >= limits::ENGINE_BULK {
             self.become_surer();
         } else {
             self.bulk = 0;

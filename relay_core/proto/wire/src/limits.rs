@@ -128,8 +128,9 @@ limits! {
     ENGINE_PIPE "engine_pipe" usize 524_288;
     ENGINE_PIPE_LEAST "engine_pipe_least" usize 65_536;
     ENGINE_PIPE_RETRY "engine_pipe_retry_s" seconds 1;
+    ENGINE_BULK "engine_bulk" usize 16_384;
     ENGINE_SPLICE_AFTER "engine_splice_after" u8 2;
-    ENGINE_SPLICE_SHORT "engine_splice_short" u8 8;
+    ENGINE_SPLICE_SHORT "engine_splice_short" u8 16;
     ENGINE_SPLICE_LEAST "engine_splice_least" usize 4_096;
     ENGINE_TICK "engine_tick_ms" milliseconds 64;
     CBOR_DEPTH "cbor_depth" u8 8;
