@@ -5,7 +5,7 @@ import signal
 import subprocess
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 from typing import Any, Final, Self
@@ -25,9 +25,12 @@ class DriverError(Exception):
 class Driver:
     """One process. Lines are kept with the moment (monotonic seconds) at which they came, as `at`."""
 
-    def __init__(self, *arguments: str | Path, niceness: int = 0) -> None:
-        """`niceness`: those who are load and not measured leave the processor to those who are."""
-        command = ["nice", "-n", str(niceness), str(PROGRAM), *map(str, arguments)]
+    def __init__(self, *arguments: str | Path, niceness: int = 0, before: Sequence[str] = ()) -> None:
+        """`niceness`: those who are load and not measured leave the processor to those who are.
+
+        `before`: a command that runs it otherwise.
+        """
+        command = [*before, "nice", "-n", str(niceness), str(PROGRAM), *map(str, arguments)]
         self._arguments = " ".join(map(str, arguments))
         self._process = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1

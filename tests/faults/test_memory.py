@@ -160,9 +160,11 @@ async def test_a_flood_beyond_the_budget_costs_no_session(tmp_path: Path) -> Non
             stack.callback(flood.close)
             assert await flood.come(FIRST)
             assert await _count(node, "memory_budget") == budget
-            # Up to just below the budget with agents, then those who are idle, then over it.
+            # Up to just below the budget with agents, then those who are idle, then over it. Each time all
+            # are told of their documents: many look-ups at once would take the node over it too early.
             while await _count(node, "memory_used") < budget - MIB:
                 assert await flood.come(AT_ONCE)
+                await eventually(lambda: not node.statistics()["newcomers_waiting"])
             await session.runs()
             assert not await _count(node, "memory_short")
             readers = [await stack.enter_async_context(_api(node)) for _ in range(API)]

@@ -1,6 +1,7 @@
 """Whoever may ends a direct session: both sockets close, both ends are told why, the rest stays (§5.6)."""
 
 import asyncio
+import contextlib
 from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path
 from typing import Final
@@ -11,13 +12,16 @@ from telerelay_core import AgentOffline, SessionOpened
 from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.lines import to_base64url
 from tests.kit.beside import GREETING, beside, counting, newcomer
-from tests.kit.condition import INTERVAL, eventually
+from tests.kit.condition import eventually
 from tests.kit.hostile.endpoints import RunningAgent, RunningClient, Told, end_of
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import NodeProcess
 from tests.kit.tenant import Tenant
 
-LOOKS: Final = 30
+BESIDE: Final = 3
+"""Connections of the session beside: its two legs, and its agent's next ready connection."""
+_STATE, _INODE, _LISTENS = 3, 9, "0A"
+"""Fields of /proc/net/tcp (proc_pid_net(5)), and the state of a socket that listens."""
 End = Callable[[NodeProcess, Tenant], None]
 
 
@@ -59,17 +63,20 @@ def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
         yield running
 
 
-def _open_files(node: NodeProcess) -> int:
-    return len(list(Path(f"/proc/{node.process.pid}/fd").iterdir()))
+def _connections(node: NodeProcess) -> int:
+    """TCP connections that the node's process holds open; what it listens on is none."""
+    sockets = map(str.split, Path(f"/proc/{node.process.pid}/net/tcp").read_text().splitlines()[1:])
+    connected = {f"socket:[{fields[_INODE]}]" for fields in sockets if fields[_STATE] != _LISTENS}
+    return sum(
+        _target(descriptor) in connected for descriptor in Path(f"/proc/{node.process.pid}/fd").iterdir()
+    )
 
 
-async def _fewest_files(node: NodeProcess) -> int:
-    """Those that stay open: what a test asked of the operator's socket before is closed by the last look."""
-    looks = []
-    for _ in range(LOOKS):
-        looks.append(_open_files(node))
-        await asyncio.sleep(INTERVAL)
-    return min(looks)
+def _target(descriptor: Path) -> str:
+    """What is open, or nothing where it was closed just now."""
+    with contextlib.suppress(FileNotFoundError):
+        return str(descriptor.readlink())
+    return ""
 
 
 async def _is_direct(node: NodeProcess, told: Told, others: int = 0) -> str:
@@ -92,7 +99,8 @@ async def test_whoever_may_ends_a_direct_session_and_no_other(node: NodeProcess,
     code, refused = ENDS[how]
     tenant = newcomer(node)
     async with beside(node) as session:
-        before = await _fewest_files(node)
+        # Its agent's next ready connection, and whatever a test before it asked the API.
+        await eventually(lambda: _connections(node) == BESIDE)
         async with counting(node, {f"ended.{code}": 1, **refused}):
             async with agent_of(node, tenant) as agent, client_of(node, tenant) as client:
                 attempt = await _is_direct(node, client, others=1)
@@ -107,7 +115,7 @@ async def test_whoever_may_ends_a_direct_session_and_no_other(node: NodeProcess,
             record = await asyncio.to_thread(node.record, kind="END", attempt=attempt)
         assert (record["code"], record["path_kind"]) == (code, "direct")
         assert record["bytes_to_client"] > len(GREETING)
-        await eventually(lambda: _open_files(node) == before)
+        await eventually(lambda: _connections(node) == BESIDE)
         assert node.statistics()["engine.paths"] == 1
 
 

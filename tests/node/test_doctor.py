@@ -1,6 +1,7 @@
 """What `doctor` says of machines that are fit, and of each way to be unfit, brought about for real."""
 
 import json
+import os
 import shutil
 import socket
 import sqlite3
@@ -16,6 +17,7 @@ from telerelay_endpoint.doctor.machine import check_pipes
 from tests.kit.doctor import answering, examine, examine_agent, examine_client, examine_node
 from tests.kit.machines import Machines
 from tests.kit.node import TELERELAY, NodeProcess
+from tests.kit.ordinary import NOBODY
 from tests.kit.tenant import DAY, Tenant
 
 _YEAR = 366 * DAY
@@ -240,14 +242,21 @@ def test_kernel_settings_that_are_too_small_are_named_with_the_command(tmp_path:
 
 
 @pytest.mark.parametrize(("user", "level"), [(1000, "warn"), (0, "ok")])
-def test_the_pipe_budget_is_an_ordinary_users(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, user: int, level: str
-) -> None:
+def test_the_pipe_budget_is_an_ordinary_users(tmp_path: Path, user: int, level: str) -> None:
     (tmp_path / "fs").mkdir()
     (tmp_path / "fs" / "pipe-user-pages-soft").write_text("1024\n")
-    monkeypatch.setattr("os.geteuid", lambda: user)
-    (finding,) = check_pipes(100, tmp_path)
+    (finding,) = check_pipes(100, user, tmp_path)
     assert finding.level == level
+
+
+def test_it_is_the_nodes_user_whose_pipes_count(tmp_path: Path) -> None:
+    node = NodeProcess(tmp_path)
+    node.data.mkdir(mode=0o700)
+    # Twice what the kernel gives a user.
+    many = {"TELERELAY_NODE_WORKERS": "256"}
+    assert "is enough" in examine_node(node, **many).sentence("pipes", "ok")
+    os.chown(node.data, NOBODY, NOBODY)
+    assert "sysctl -w fs.pipe-user-pages-soft=" in examine_node(node, **many).sentence("pipes", "warn")
 
 
 def test_a_port_that_is_taken_is_named(tmp_path: Path) -> None:

@@ -296,9 +296,9 @@ def test_a_line_that_is_not_what_it_is_told_as_ends_the_run(round_trip_s: float,
 def test_packets_that_were_lost_where_they_were_to_wait_end_the_run() -> None:
     ours = "    1  13313    84 1     0     {}     {}    100000  1"
     queues = f"{ours}\n    2  13313     0 1     0     9     9         9  1\n"
-    require_kept(queues.format(0, 10))
-    with pytest.raises(LineError, match="11 of 100000"):
-        require_kept(queues.format(1, 10))
+    require_kept(queues.format(0, 100))
+    with pytest.raises(LineError, match="101 of 100000"):
+        require_kept(queues.format(1, 100))
 
 
 # ---------------------------------------------------------------- parts

@@ -8,13 +8,15 @@ from pathlib import Path
 from typing import Any, Final
 
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
+from telerelay.org.api import Device
 from telerelay.org.policy.file import read_policy
 from telerelay.org.policy.resolving import FIELDS, apply, resolve, unknown_names
 from telerelay.org.policy.words import Hours
 from telerelay_core import format_computer_id
+from telerelay_endpoint.invite_keys import InviteKind
 from telerelay_endpoint.payloads import Grant, Own
 from telerelay_endpoint.settings import SettingsError
 from telerelay_endpoint.timetable import DAYS, Span
@@ -54,6 +56,14 @@ approver = "情報課長 山田"
 reason = "貸与端末の修理中"
 until = 2027-03-31
 """
+
+
+# What TOML can say.
+TYPED: Final = (
+    *("1", "-1", "1e400", "nan", f"{10**30}", "true", "07:32:00", "1979-05-27", "1979-05-27T07:32:00Z"),
+    *('""', '"x"', "[]", "{}", '["x", 1]', "[[]]", "{a = 1}", '["mon 00:00-24:00"]', '["::/0"]'),
+    *("[[group]]\n", "[own.a.b]\n", "a.b.c = 1\n", "organisation.sessions = 1\n", "\r", "["),
+)
 
 
 def policy(tmp_path: Path, text: str) -> Path:
@@ -128,6 +138,35 @@ def test_two_groups_may_not_contradict_each_other(tmp_path: Path) -> None:
     read_policy(policy(tmp_path, text + "[computer.y]\nsessions = 1\n"))
 
 
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(data=st.data())
+def test_whatever_is_typed_into_it_is_a_policy_or_a_mistake_with_its_place(
+    tmp_path: Path, data: st.DataObject
+) -> None:
+    begin = data.draw(st.integers(0, len(WHOLE)))
+    end = data.draw(st.integers(begin, min(len(WHOLE), begin + 40)))
+    typed = data.draw(st.text(max_size=12) | st.sampled_from(TYPED))
+    path = policy(tmp_path, WHOLE[:begin] + typed + WHOLE[end:])
+    try:
+        read_policy(path)
+    except SettingsError as error:
+        assert all(problem.source.startswith(str(path)) for problem in error.problems)  # noqa: PT017
+
+
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture], max_examples=50)
+@given(
+    section=st.sampled_from(["organisation", "group.a", "computer.a"]),
+    rule=st.sampled_from([*FIELDS, "computers"]),
+    value=st.sampled_from(TYPED),
+)
+def test_any_value_of_a_rule_is_taken_or_told(tmp_path: Path, section: str, rule: str, value: str) -> None:
+    path = policy(tmp_path, f"[{section}]\n{rule} = {value}\n")
+    try:
+        resolve(read_policy(path), COMPUTER, "a")
+    except SettingsError as error:
+        assert error.problems[0].source.startswith(f"{path}:")  # noqa: PT017
+
+
 # ---------------------------------------------------------------- who decides
 
 
@@ -184,8 +223,15 @@ def test_a_specific_section_can_lift_a_rule(tmp_path: Path) -> None:
 
 def test_a_name_that_no_computer_has_is_known_with_its_place(tmp_path: Path) -> None:
     path = policy(tmp_path, WHOLE)
-    (missing,) = unknown_names(read_policy(path), [(COMPUTER, "Room 204")])
-    assert missing.line() == f"{path}:13:13: no computer is called Room 205; nearest: Room 204"
+    office = Device(bytes(32), InviteKind.AGENT, "Room 204", COMPUTER, 0, None, revoked=False)
+    home = Device(bytes(32), InviteKind.CLIENT, "Suzuki, tablets", None, 0, None, revoked=False)
+    assert [problem.line() for problem in unknown_names(read_policy(path), [office, home])] == [
+        f"{path}:13:13: no computer is called Room 205; nearest: Room 204",
+        f"{path}:27:1: no client is called Suzuki, tablet; nearest: Suzuki, tablets",
+    ]
+    named = WHOLE.replace("Suzuki, tablet", "00000000")
+    (only,) = unknown_names(read_policy(policy(tmp_path, named)), [office, home])
+    assert only.setting == "Room 205"
 
 
 def test_a_persons_own_device_has_an_end(tmp_path: Path) -> None:

@@ -9,6 +9,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from telerelay_endpoint.timetable import DAYS, HOLIDAY, Span, Timetable
+from tests.kit.timetables import timetables
 
 TOKYO: Final = ZoneInfo("Asia/Tokyo")
 JST: Final = 9 * 60
@@ -106,21 +107,7 @@ def is_open(table: Timetable, now: int) -> bool:
     return False
 
 
-TABLES: Final = st.builds(
-    Timetable,
-    offset=st.sampled_from([0, JST, 345, 840]),
-    spans=st.lists(
-        st.builds(
-            lambda day, begin, length: Span(day, begin, begin + length),
-            st.integers(0, 7),
-            st.integers(0, 1439),
-            st.integers(1, 1440),
-        ),
-        min_size=1,
-        max_size=6,
-    ).map(tuple),
-    holidays=st.lists(st.integers(20_810, 20_830), max_size=4).map(tuple),
-)
+TABLES: Final = timetables(st.sampled_from([0, JST, 345, 840]), st.integers(20_810, 20_830))
 TIMES: Final = st.integers(20_805 * 86_400, 20_835 * 86_400)
 
 

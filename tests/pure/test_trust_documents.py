@@ -50,9 +50,9 @@ from telerelay_endpoint.payloads import (
     Rules,
     Stamp,
 )
-from telerelay_endpoint.timetable import Span, Timetable
 from tests.kit.cose import header, sign1
 from tests.kit.organisations import COMPUTER_DOCUMENT, NOW, REVOCATIONS, STAMP, with_version
+from tests.kit.timetables import timetables
 
 ORGANISATION = new_organisation("City", NOW)
 OTHER = new_organisation("City", NOW)
@@ -477,21 +477,7 @@ LINE: Final = st.text(min_size=1, max_size=32)
 NETWORKS: Final = st.lists(st.ip_addresses().map(lambda address: str(ip_network(address))), max_size=3).map(
     tuple
 )
-TIMETABLES: Final = st.builds(
-    Timetable,
-    offset=st.integers(0, 840),
-    spans=st.lists(
-        st.builds(
-            lambda day, begin, length: Span(day, begin, begin + length),
-            st.integers(0, 7),
-            st.integers(0, 1439),
-            st.integers(1, 1440),
-        ),
-        min_size=1,
-        max_size=4,
-    ).map(tuple),
-    holidays=st.lists(st.integers(0, 2**32 - 1), max_size=3).map(tuple),
-)
+TIMETABLES: Final = timetables(st.integers(0, 840), st.integers(0, 2**32 - 1))
 
 
 @given(

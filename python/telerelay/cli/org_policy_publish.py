@@ -18,7 +18,7 @@ from telerelay.cli.org_options import (
 )
 from telerelay.cli.org_stamps import NoWaitOption, WaitOption, wait_for_stamps
 from telerelay.org.api import OrganisationApi
-from telerelay.org.policy.changing import Change, changes, locks_out
+from telerelay.org.policy.changing import Change, changes
 from telerelay.org.policy.file import CHECK, Policy, read_policy
 from telerelay.org.policy.resolving import unknown_names
 from telerelay.org.publishing import STAMP_WAIT_S, Publisher
@@ -69,8 +69,9 @@ def org_policy_publish(
             console.data(_SCHEMA, {**record, "published": False}, _table(console, changed))
             return
         if changed:
-            console.note(*[_table(console, changed)] * 2)
-            _confirm(console, changed, yes=yes)
+            table = _table(console, changed)
+            console.note(table, table)
+            _confirm(console, [change for change in changed if change.locks_out], yes=yes)
             signer = folder.signer(RoleKey.POLICY, Passphrase(passphrase_file))
             for change in changed:
                 publisher.publish(change.after, signer)
@@ -91,22 +92,21 @@ def org_policy_publish(
 
 
 def _changes(policy: Policy, publisher: Publisher, api: OrganisationApi) -> list[Change]:
-    """What changes. Raises SettingsError for a computer that is not there."""
-    labels = [(device.computer, device.label) for device in api.devices() if device.computer is not None]
-    if problems := unknown_names(policy, labels):
+    """What changes. Raises SettingsError for a computer or an own device that is not there."""
+    if problems := unknown_names(policy, api.devices()):
         raise SettingsError(problems, CHECK)
     found = (publisher.computer_document(computer) for computer in sorted(api.computers()))
     return changes(policy, (document for document in found if document is not None), now())
 
 
-def _confirm(console: Console, changed: Sequence[Change], *, yes: bool) -> None:
+def _confirm(console: Console, locked: Sequence[Change], *, yes: bool) -> None:
     """Warn of computers that nobody could reach any more. Raises TelerelayError(USAGE) for a no."""
-    locked = [(change.after, refused) for change in changed if (refused := locks_out(change.after, now()))]
-    for document, refused in locked:
-        shown = _name(document)
+    for change in locked:
+        shown, refused = _name(change.after), change.locks_out
+        why = f"{refused.code}, {refused.reason}" if refused else ""
         console.warn(
-            f"nobody could reach {shown} any more: {refused.code}, {refused.reason}",
-            f"{shown} には誰も接続できなくなります: {refused.code}, {refused.reason}",
+            f"nobody could reach {shown} any more: {why}",
+            f"{shown} には誰も接続できなくなります: {why}",
         )
     if not locked or yes:
         return
@@ -136,11 +136,10 @@ def _name(document: ComputerDocument) -> str:
 
 
 def _record(change: Change) -> dict[str, Any]:
-    refused = locks_out(change.after, now())
     return {
         "computer": format_computer_id(change.after.computer),
         "label": change.after.label,
         "version": change.after.version,
-        "locks_out": refused and refused.code,
+        "locks_out": change.locks_out and change.locks_out.code,
         "changes": [vars(one) for one in change.differences],
     }

@@ -1,5 +1,6 @@
 """Everything that a node needs of its machine, checked one after the other."""
 
+import os
 import time
 from collections.abc import Iterator
 from pathlib import Path
@@ -51,12 +52,17 @@ def check_node(config: Path | None, data: Path | None, connections: int) -> Iter
     pipes = settings.workers * LIMITS["engine_pipes"]
     yield from check_descriptors(connections + FILES_BESIDE + 2 * pipes, running.pid if running else 0)
     yield from check_memory(settings.memory_budget)
-    yield from check_pipes(pipes)
+    yield from check_pipes(pipes, _user_of(folder.path))
     yield from check_sysctls()
     yield from check_disk(folder.path)
     yield from check_clock_source()
     yield from check_store(folder)
     yield from _check_cluster(settings, folder, running)
+
+
+def _user_of(folder: Path) -> int:
+    """The uid that a node runs as: its folder's owner, who need not be whoever looks; for a new one, ours."""
+    return folder.stat().st_uid if folder.exists() else os.geteuid()
 
 
 def check_routing() -> Finding:

@@ -40,12 +40,14 @@ class Change:
     before: ComputerDocument
     after: ComputerDocument
     differences: tuple[Difference, ...]
+    locks_out: Refuse | None
+    """Why nobody that is granted could come in then; None where somebody can."""
 
 
 def changes(policy: Policy, documents: Iterable[ComputerDocument], now: int) -> list[Change]:
     """What has to be signed anew. `now`: Unix seconds."""
     return [
-        Change(before, _next(after, now), tuple(_differences(policy, before, after)))
+        Change(before, _next(after, now), tuple(_differences(policy, before, after)), locks_out(after, now))
         for before in documents
         if (after := apply(policy, before)) != before
     ]

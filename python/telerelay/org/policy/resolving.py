@@ -1,11 +1,12 @@
 """From a policy to the rules of one computer: the most specific section wins, rule by rule."""
 
 import difflib
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import Any, Final
 
+from telerelay.org.api import Device
 from telerelay.org.policy.file import Exempt, OwnDevice, Policy, PolicyRules, called
 from telerelay.org.registry import PREFIX_MINIMUM
 from telerelay_core import format_computer_id
@@ -74,28 +75,39 @@ def apply(policy: Policy, document: ComputerDocument) -> ComputerDocument:
 
 
 def exempt_of(policy: Policy, grant: Grant) -> Exempt | None:
-    """What the policy says of a grant's device: by its label, else by the beginning of its ID."""
-    by_id = (
-        exempt
+    """What the policy says of a grant's device."""
+    found = (exempt for name, exempt in policy.own.items() if _is_called(name, grant.client, grant.label))
+    return next(found, None)
+
+
+def unknown_names(policy: Policy, devices: Sequence[Device]) -> list[Problem]:
+    """The computers and the people's own devices that the policy names and that are not among these."""
+    clients = [device for device in devices if device.computer is None]
+    computers = {
+        name
+        for device in devices
+        if device.computer is not None
+        for name in (format_computer_id(device.computer), called(device.label))
+    }
+    own = {
+        name: exempt.source
         for name, exempt in policy.own.items()
-        if len(name) >= PREFIX_MINIMUM and grant.client.hex().startswith(name.lower())
-    )
-    return policy.own.get(grant.label) or next(by_id, None)
+        if not any(_is_called(name, device.device, device.label) for device in clients)
+    }
+    missing = {name: source for name, source in policy.names.items() if name not in computers}
+    labels = {device.label for device in clients}
+    return [*_unknown("computer", missing, computers), *_unknown("client", own, labels)]
 
 
-def unknown_names(policy: Policy, computers: Iterable[tuple[bytes, str]]) -> list[Problem]:
-    """The computers that the policy names and that are not among these (ID of 10 bytes, label)."""
-    known = {name for computer, label in computers for name in (format_computer_id(computer), called(label))}
-    return [
-        Problem(
-            source,
-            name,
-            f"no computer is called {name}",
-            *difflib.get_close_matches(name, known, n=1),
-        )
-        for name, source in policy.names.items()
-        if name not in known
-    ]
+def _unknown(what: str, missing: Mapping[str, str], known: Collection[str]) -> Iterator[Problem]:
+    for name, source in missing.items():
+        near = difflib.get_close_matches(name, known, n=1)
+        yield Problem(source, name, f"no {what} is called {name}", *near)
+
+
+def _is_called(name: str, device: bytes, label: str) -> bool:
+    """Whether a policy's name of a client is this device's label, or the beginning of its ID in hex."""
+    return name == label or (len(name) >= PREFIX_MINIMUM and device.hex().startswith(name.lower()))
 
 
 def _rules(policy: Policy, values: Mapping[str, Any]) -> Rules:

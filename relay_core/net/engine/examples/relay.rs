@@ -15,6 +15,7 @@ fn main() -> Result<(), Box<dyn Error>> {
     let workers = arguments.next().map_or(Ok(1), |workers| workers.parse())?;
     let engine = Engine::start(Config::new(workers))?;
     let listener = TcpListener::bind(listen)?;
+    SockRef::from(&listener).set_recv_buffer_size(limits::TCP_UNREAD)?;
     for (number, client) in listener.incoming().enumerate() {
         let path = Path {
             agent: leg(TcpStream::connect(&target)?)?,

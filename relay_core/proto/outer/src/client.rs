@@ -2,6 +2,8 @@
 //!
 //! A request is one attempt, and one more for each path that was lost and is asked for again. Whatever happens, it has
 //! exactly one [`Command::Ended`], and nothing follows it.
+mod state;
+
 use core::net::IpAddr;
 use core::time::Duration;
 use std::collections::VecDeque;
@@ -17,6 +19,7 @@ use crate::dial::{Hop, Tour};
 use crate::leg::{How, LegKey, VERSION};
 use crate::networks::{Lesson, Network, Networks, PathChoice, does_switch};
 use crate::refusal::Refusal;
+use state::State;
 
 /// What a client says of itself, whom it may dial, and what it asks for.
 #[derive(Clone, Debug)]
@@ -134,53 +137,6 @@ enum Timer {
     Address,
     /// CONNECT was not answered.
     Answer,
-}
-
-#[derive(Debug)]
-enum State {
-    /// Dialling an address.
-    Dialling { leg: LegKey, hop: Hop, tour: Tour },
-    /// HELLO and CONNECT were sent.
-    Hello {
-        leg: LegKey,
-        network: Network,
-        tour: Tour,
-    },
-    /// WELCOME came.
-    Asked {
-        leg: LegKey,
-        network: Network,
-        does_switch: bool,
-    },
-    /// PAIRED came.
-    Path {
-        stage: Stage,
-        network: Network,
-        does_switch: bool,
-        direct: bool,
-    },
-    /// Over.
-    Ended,
-}
-
-impl State {
-    fn leg(&self) -> Option<LegKey> {
-        match self {
-            Self::Dialling { leg, .. } | Self::Hello { leg, .. } | Self::Asked { leg, .. } => {
-                Some(*leg)
-            }
-            Self::Path { .. } | Self::Ended => None,
-        }
-    }
-
-    fn stage(&self) -> Stage {
-        match self {
-            Self::Dialling { .. } | Self::Ended => Stage::Dial,
-            Self::Hello { .. } => Stage::Hello,
-            Self::Asked { .. } => Stage::Route,
-            Self::Path { stage, .. } => *stage,
-        }
-    }
 }
 
 /// One request of a client.

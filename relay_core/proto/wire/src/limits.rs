@@ -130,7 +130,7 @@ limits! {
     ENGINE_PIPE_RETRY "engine_pipe_retry_s" seconds 1;
     ENGINE_SPLICE_AFTER "engine_splice_after" u8 2;
     ENGINE_SPLICE_SHORT "engine_splice_short" u8 8;
-    ENGINE_SPLICE_LEAST "engine_splice_least" usize 16_384;
+    ENGINE_SPLICE_LEAST "engine_splice_least" usize 4_096;
     ENGINE_TICK "engine_tick_ms" milliseconds 64;
     CBOR_DEPTH "cbor_depth" u8 8;
     TCP_KEEPALIVE "tcp_keepalive_s" seconds 30;
@@ -138,6 +138,7 @@ limits! {
     TCP_KEEPALIVE_TRIES "tcp_keepalive_tries" u32 4;
     TCP_UNACKNOWLEDGED "tcp_unacknowledged_s" seconds 90;
     TCP_UNSENT "tcp_unsent" u32 131_072;
+    TCP_UNREAD "tcp_unread" usize 524_288;
     ENDPOINT_ORDERS "endpoint_orders" usize 128;
     ENDPOINT_READ "endpoint_read" usize 4_096;
     ENDPOINT_EVENTS "endpoint_events" usize 1_024;

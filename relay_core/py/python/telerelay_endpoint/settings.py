@@ -195,6 +195,8 @@ class Reading(Generic[S]):
 
 def _construct(kind: type[Any], value: Any) -> Any:
     """A type that msgspec does not know checks what it is made of, and raises ValueError or TypeError."""
+    if issubclass(kind, str) and not isinstance(value, str):
+        raise TypeError(f"Expected `str`, got `{type(value).__name__}`")
     return value if isinstance(value, kind) else kind(value)
 
 
