@@ -1,11 +1,35 @@
 """Which desktop the agent serves: one address on this very machine, and nothing else."""
 
 import ipaddress
+from dataclasses import dataclass, field
+from pathlib import Path
 
+from telerelay_endpoint import files
 from telerelay_endpoint.errors import TelerelayError
 
 _UNIX = "unix:"
 _PORTS = range(1, 65536)
+
+
+@dataclass(frozen=True)
+class Desktop:
+    """What is served. `address` as the core takes it; `password`: what it asks for, where it does."""
+
+    address: str
+    password: bytes | None = field(default=None, repr=False)
+
+
+def read_password(file: Path) -> bytes:
+    """The desktop's password, the first line of a file. Raises TelerelayError: KEY_FILE, USAGE."""
+    try:
+        password, *_ = files.read_private(file).splitlines() or [b""]
+    except files.ReadableByOthersError as error:
+        raise TelerelayError("KEY_FILE", str(error)) from None
+    except OSError as error:
+        raise TelerelayError("USAGE", f"{file}: {error.strerror}") from None
+    if not password:
+        raise TelerelayError("USAGE", f"{file} has no password")
+    return password
 
 
 def parse_desktop(text: str) -> str:

@@ -104,6 +104,10 @@ def run(
         str,
         typer.Option(metavar="HOST:PORT", help=_DESCRIPTIONS["desktop"]),
     ] = _DEFAULTS.desktop,
+    desktop_password_file: Annotated[
+        Path | None,
+        typer.Option(metavar="FILE", help=_DESCRIPTIONS["desktop_password_file"]),
+    ] = _DEFAULTS.desktop_password_file,
     path: Annotated[PathChoice, typer.Option(help=_DESCRIPTIONS["path"])] = _DEFAULTS.path,
     data: DataOption = None,
     log_level: Annotated[Level, typer.Option(help=_DESCRIPTIONS["log_level"])] = _DEFAULTS.log_level,
@@ -120,11 +124,12 @@ def run(
     """
     import structlog
 
-    from telerelay_agent.desktop import parse_desktop
+    from telerelay_agent.desktop import Desktop, parse_desktop, read_password
     from telerelay_agent.run import run_agent
     from telerelay_endpoint.log_lines import log_to_stderr
 
-    served = parse_desktop(desktop)
+    password = read_password(desktop_password_file) if desktop_password_file else None
+    served = Desktop(parse_desktop(desktop), password)
     _tell_limits(Console(lang=lang))
     log_to_stderr(json=json or None, level=log_level)
     run_agent(data or places.data_folder(PROGRAM.name), served, path, structlog.get_logger("agent"))

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import telerelay_core as core
 from telerelay_agent import __version__
+from telerelay_agent.desktop import Desktop
 from telerelay_agent.documents import Fetching, OwnDocuments
 from telerelay_agent.service import Log, Service
 from telerelay_agent.state import State, StateFile, only_one
@@ -24,7 +25,7 @@ from telerelay_endpoint.settings import PathChoice
 PROGRAM = f"telerelay-agent/{__version__}"
 
 
-def run_agent(folder: Path, desktop: str, path: PathChoice, log: Log) -> None:
+def run_agent(folder: Path, desktop: Desktop, path: PathChoice, log: Log) -> None:
     """Serve `desktop` with the credentials of `folder` until SIGTERM or Ctrl-C.
 
     Raises TelerelayError: CERTIFICATE, KEY_FILE, DOCUMENT, ADDRESS_IN_USE, INTERRUPTED, or the code with
@@ -38,20 +39,21 @@ def run_agent(folder: Path, desktop: str, path: PathChoice, log: Log) -> None:
 
 
 async def _serve(
-    credentials: Credentials, own: OwnDocuments, clock: Clock, desktop: str, path: PathChoice, log: Log
+    credentials: Credentials, own: OwnDocuments, clock: Clock, desktop: Desktop, path: PathChoice, log: Log
 ) -> None:
     agent = core.Agent(
         dial=credentials.dial(own.node_addresses()),
         root=encode_certificate(credentials.root),
         computer=own.computer_name,
-        desktop=desktop,
+        desktop=desktop.address,
+        password=desktop.password,
         service="rfb",
         program=PROGRAM,
         path=path,
     )
-    state = StateFile(credentials.folder, State(os.getpid(), desktop, int(time.time())))
+    state = StateFile(credentials.folder, State(os.getpid(), desktop.address, int(time.time())))
     log.info("started", version=__version__)
-    log.debug("started", desktop=desktop)
+    log.debug("started", desktop=desktop.address)
     source = _Source(credentials, own)
     fetching = Fetching(source.fetch)
     service = Service(agent, own, clock, state, log, fetching.want)

@@ -84,6 +84,7 @@ class Service:
             sessions=answer.rules.sessions,
             resume_limit_s=answer.rules.resume_limit,
             idle_timeout_s=answer.rules.idle_timeout,
+            view_only=answer.rules.view_only,
             shown=[f"sessions={answer.rules.sessions}"],
         )
         self._agent.allow(path, rules)

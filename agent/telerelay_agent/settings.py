@@ -27,6 +27,12 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             "Nothing else is served."
         ),
     ] = "127.0.0.1:5900"
+    desktop_password_file: Annotated[
+        Path | None,
+        Meta(
+            description="File (mode 0600) with the password that the desktop asks for, if it does (VncAuth)."
+        ),
+    ] = None
     path: PathSetting = "auto"
     log_level: Annotated[Level, Meta(description="Least level that is logged.")] = "info"
     lang: Annotated[Language | None, Meta(description="Language of messages; default from the locale.")] = (

@@ -1,6 +1,12 @@
 #!/usr/bin/env bash
-# Compiles the Rust core and the simulator's binding into .venv, with the profile that cargo test uses.
+# Compiles the Rust core and the simulator's binding into .venv, with the profile that cargo test uses. The core has the feature
+# `open` here, agents without a guard, which the tests need in front of desktops that are plain byte streams; a wheel never has it.
 set -euo pipefail
 
-build/uv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --no-config --offline \
-    --reinstall -e relay_core/py -e relay_core/sim/py
+install() {
+    build/uv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --no-config --offline \
+        --reinstall -e "$1"
+}
+
+MATURIN_PEP517_ARGS="--features open" install relay_core/py
+install relay_core/sim/py

@@ -16,6 +16,7 @@ programs=(
     xwininfo:x11-utils
     xsetroot:x11-xserver-utils
     xdotool:xdotool
+    xclip:xclip
     xloadimage:xloadimage
     nft:nftables
     ip:iproute2

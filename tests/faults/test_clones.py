@@ -10,6 +10,7 @@ from typing import Any
 from telerelay.demo.pair import Agent, run_agent
 from tests.kit.beside import beside, counting
 from tests.kit.hostile.desktop import open_desktop
+from tests.kit.rfb import look, ring, ring_once
 from tests.kit.world import World
 
 RETRY_MS = 300_000
@@ -24,21 +25,20 @@ async def test_two_clones_do_not_take_turns_and_both_are_flagged(world: World) -
         async with (
             beside(node),
             counting(node, {"refused.ID_IN_USE": 1, "ended.DONE": 1}),
-            open_desktop() as desktop,
+            open_desktop(ring) as desktop,
             run_agent(world.commands, "agent", world.agent_data, world.computer, desktop.address) as agent,
             _serving(agent),
             world.client() as client,
         ):
             reader, writer = await asyncio.open_connection(client.host, client.port)
-            assert await reader.readexactly(12) == b"RFB 003.008\n"
+            await look(reader, writer)
             async with world.commands.running("clone", *command, desktop.address) as second:
                 refused = await second.event(lambda event: event.get("event") == "offline", 20)
                 assert refused["code"] == "ID_IN_USE"
                 # Whoever came back at once would take turns with the other.
                 assert refused["retry_ms"] >= RETRY_MS
                 # Its own session is as little disturbed as any other.
-                writer.write(b"typed")
-                assert await reader.readexactly(5) == b"typed"
+                await ring_once(reader, writer)
                 assert not [event for event in agent.program.told() if event.get("event") == "offline"]
                 device = await _flagged(world)
                 assert device["flagged"] == "ID_IN_USE"

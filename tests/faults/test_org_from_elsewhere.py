@@ -30,6 +30,7 @@ from tests.kit.hostile.desktop import open_desktop
 from tests.kit.namespace import private_network
 from tests.kit.neighbour import HERE, Neighbour, neighbour
 from tests.kit.ordinary import AS_NOBODY, NOBODY, Installed
+from tests.kit.rfb import ring
 
 PORT: Final = 8443
 # Building and installing the wheels is part of whichever test comes first.
@@ -108,7 +109,7 @@ async def test_the_org_commands_need_the_nodes_one_port_and_nothing_else(
     with private_network(), neighbour() as other, socket.create_server((HERE, 0)) as another_port:
         other.nft(ONE_PORT)
         here, there = Commands.under(tmp_path), elsewhere(installed, other, home)
-        async with open_node(here, data, f"{HERE}:{PORT}") as node, open_desktop() as desktop:
+        async with open_node(here, data, f"{HERE}:{PORT}") as node, open_desktop(ring) as desktop:
             organisation = await found_organisation(there, home / "organisation")
             await organisation.join(await node.admit(organisation.root))
             async with organisation.keeper() as keeper:

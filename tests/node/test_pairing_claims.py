@@ -23,6 +23,7 @@ from tests.kit.machines import Machines, is_stopped, stopped
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import NodeProcess
 from tests.kit.outer_leg import OuterLeg
+from tests.kit.rfb import look, ring, ring_once
 from tests.kit.tenant import Tenant
 
 GAP_WAIT_MS = 3_000
@@ -79,7 +80,7 @@ async def test_two_race_for_one_ready_connection(node: NodeProcess, tenant: Tena
         keeper.post_document(tenant.stamp(2, 2))
     before = node.statistics()["routes_decided"]
     async with (
-        open_desktop() as desktop,
+        open_desktop(ring) as desktop,
         Machines(node, tenant, tmp_path).agent(desktop.address) as agent,
         AsyncExitStack() as clients,
     ):
@@ -94,9 +95,8 @@ async def test_two_race_for_one_ready_connection(node: NodeProcess, tenant: Tena
         # The agent has one person at a time, and the second came as far as to hear that from it.
         assert set(outcomes) == {"open", "BUSY"}
         reader, writer = await outcomes["open"].viewer()
-        assert await reader.readexactly(12) == b"RFB 003.008\n"
-        writer.write(b"typed")
-        assert await reader.readexactly(5) == b"typed"
+        await look(reader, writer)
+        await ring_once(reader, writer)
         won, lost = outcomes["open"].of(SessionOpened)[0], outcomes["BUSY"].of(SessionEnded)[0]
     ends = await _ends(node, won.attempt, lost.attempt)
     assert [(end["code"], end["path_kind"]) for end in ends] == [("DONE", "direct"), ("BUSY", "direct")]
@@ -225,7 +225,7 @@ async def test_a_second_machine_with_the_key_is_turned_away_and_the_session_goes
     async with (
         beside(node),
         counting(node, {"refused.ID_IN_USE": 1, "ended.SUPERSEDED": 1, "ended.DONE": 1}),
-        open_desktop() as desktop,
+        open_desktop(ring) as desktop,
         machines.agent(desktop.address) as agent,
         client_of(node, tenant) as client,
     ):
@@ -237,8 +237,8 @@ async def test_a_second_machine_with_the_key_is_turned_away_and_the_session_goes
             # Not for some minutes, so that two clones do not take turns.
             assert offline["retry_ms"] >= 300_000
             assert "online" not in [event.get("event") for event in second.told()]
-            writer.write(b"typed")
-            assert await reader.readexactly(17) == b"RFB 003.008\ntyped"
+            await look(reader, writer)
+            await ring_once(reader, writer)
         # The first one has its ready connection still: it is asked, and lets the same person in once more.
         async with client_of(node, tenant) as again:
             attempt = (await again.wait(SessionOpened)).attempt

@@ -17,6 +17,7 @@ from tests.kit.hostile.endpoints import end_of
 from tests.kit.machines import Machines
 from tests.kit.meeting import agent_of, client_of
 from tests.kit.node import NodeProcess
+from tests.kit.rfb import ring
 from tests.kit.tenant import Tenant
 
 GRACE_S: Final = 2.0
@@ -44,7 +45,7 @@ async def test_a_suspension_ends_the_session_and_keeps_its_organisation_out(
 ) -> None:
     machines = Machines(node, tenant, tmp_path)
     async with (
-        open_desktop() as desktop,
+        open_desktop(ring) as desktop,
         machines.agent(desktop.address) as agent,
         machines.client() as client,
     ):

@@ -24,6 +24,7 @@ from telerelay_endpoint.terms import current_terms
 from tests.kit.beside import beside, counting
 from tests.kit.hostile.desktop import open_desktop
 from tests.kit.node import NodeProcess
+from tests.kit.rfb import look, ring, ring_once
 
 OFFICE: Final = "office PC"
 HOMES: Final = ("home PC", "laptop")
@@ -46,9 +47,9 @@ class Town:
 
     @asynccontextmanager
     async def agent(self) -> AsyncIterator[Agent]:
-        """The office PC, in front of an echo."""
+        """The office PC, in front of a desktop that rings for each key."""
         async with (
-            open_desktop() as desktop,
+            open_desktop(ring) as desktop,
             run_agent(self.commands, "agent", self.home / OFFICE, self.computer, desktop.address) as agent,
         ):
             await agent.serves()
@@ -100,7 +101,7 @@ async def _settle(node: NodeProcess, home: Path) -> Town:
 async def _look(client: Client) -> tuple[asyncio.StreamReader, asyncio.StreamWriter]:
     """A viewer at the client's door, greeted by the desktop."""
     reader, writer = await asyncio.open_connection(client.host, client.port)
-    assert await reader.readexactly(len(GREETING)) == GREETING
+    await look(reader, writer)
     return reader, writer
 
 
@@ -121,8 +122,7 @@ async def test_another_key_does_not_get_the_computer_and_the_session_goes_on(tow
         assert "an invite with a new computer ID" in said
         # The next invite is asked for; the key waits for it.
         assert [path.name for path in other.iterdir()] == [KEY_FILE]
-        writer.write(b"typed")
-        assert await reader.readexactly(5) == b"typed"
+        await ring_once(reader, writer)
         assert "offline" not in [event.get("event") for event in agent.program.told()]
         writer.close()
     enrolled = [record for record in town.node.records() if record["kind"] == "ENROL"]

@@ -59,6 +59,13 @@ def test_loads_come_through_a_plain_way_and_are_counted() -> None:
         assert made.open(5)["sessions"] == 5
 
 
+def test_ends_that_are_viewer_and_desktop_find_each_other_and_show_a_picture() -> None:
+    with generator("plain", "--rfb", "--to", PORT, "--office", PORT) as made:
+        bulk = load(made, order="bulk", sessions=3)
+        assert (bulk["kind"], bulk["sessions"]) == ("plain", 3)
+        assert bulk["bytes"] > 0
+
+
 def test_a_way_that_leads_nowhere_is_a_failure_and_no_figure() -> None:
     with generator("plain", "--to", "127.0.0.1:24684", "--office", PORT) as made, pytest.raises(LoadError):
         made.open(1)

@@ -48,7 +48,7 @@ def every_day(begin: int, length: int) -> Timetable:
         ({"minimum_version": (1, 4, 1)}, "POLICY_VERSION"),
         ({"minimum_version": (1, 10, 0)}, "POLICY_VERSION"),
         ({"services": ("rdp",)}, "DENIED"),
-        ({"view_only": True}, "UNSUPPORTED"),
+        ({"view_only": True}, "DONE"),
         ({"watermark": "{label}"}, "UNSUPPORTED"),
         ({"lock_on_disconnect": True}, "UNSUPPORTED"),
     ],
@@ -153,7 +153,6 @@ def test_whoever_is_let_in_breaks_no_rule(
 def test_what_cannot_be_kept_yet_is_named() -> None:
     assert unkept(RULES) == []
     assert unkept(STRICT_RULES) == [
-        "view_only",
         "watermark",
         "lock_on_disconnect",
         "notices",

@@ -129,8 +129,8 @@ def test_a_service_that_the_rules_do_not_name_is_denied() -> None:
 
 
 def test_a_rule_that_cannot_be_kept_refuses() -> None:
-    watching = replace(COMPUTER, rules=replace(RULES, view_only=True))
-    assert code(held(computer=watching)) == "UNSUPPORTED"
+    drawn_over = replace(COMPUTER, rules=replace(RULES, watermark="{label}"))
+    assert code(held(computer=drawn_over)) == "UNSUPPORTED"
 
 
 def test_a_clock_set_back_does_not_revive_an_expired_stamp() -> None:

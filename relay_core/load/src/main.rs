@@ -148,6 +148,9 @@ enum Traffic {
         /// Both ends speak TLS: whom homes trust, and the office's chain with its key.
         #[arg(long, num_args = 2, value_names = ["CA", "OFFICE"])]
         tls: Vec<PathBuf>,
+        /// The ends are a viewer and a desktop, as a guard between them wants it.
+        #[arg(long)]
+        rfb: bool,
     },
     /// Be a relay that decrypts, copies, encrypts and does nothing else.
     Between {
@@ -384,11 +387,17 @@ impl Traffic {
                 office,
                 from,
                 tls,
+                rfb,
             } => traffic::Options::Plain {
                 to,
                 office,
                 sources: Sources::new(from),
                 tls: tls_files(tls),
+                greeting: if rfb {
+                    traffic::Greeting::Rfb
+                } else {
+                    traffic::Greeting::Number
+                },
             },
             Self::Relay {
                 folder,

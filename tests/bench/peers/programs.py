@@ -68,7 +68,7 @@ async def _open(ground: Ground, world: World) -> tuple[AsyncExitStack, Programs]
     pinned = replace(world, commands=replace(world.commands, before=tuple(ground.before)))
     try:
         node = await stack.enter_async_context(pinned.node())
-        generator = Generator("plain", "--to", _DOOR, "--office", _OFFICE)
+        generator = Generator("plain", "--rfb", "--to", _DOOR, "--office", _OFFICE)
         stack.callback(generator.stop)
         agent = await stack.enter_async_context(
             run_agent(world.commands, "agent", world.agent_data, world.computer, _OFFICE)

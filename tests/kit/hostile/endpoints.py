@@ -130,9 +130,9 @@ class RunningClient(Told):
 
 @asynccontextmanager
 async def running_agent(
-    own: Certified, root: bytes, dial: dict[str, Any], desktop: str
+    own: Certified, root: bytes, dial: dict[str, Any], desktop: str, *, guarded: bool = False
 ) -> AsyncIterator[RunningAgent]:
-    """Run an agent in front of `desktop`, from its first ready connection on."""
+    """Run an agent from its first ready connection on. Unless `guarded`, a desktop is a plain byte stream."""
     handle = Agent(
         dial=Dial(chain=own.chain, key=own.key, **dial),
         root=root,
@@ -142,7 +142,10 @@ async def running_agent(
         program=PROGRAM,
     )
     told = RunningAgent(handle)
-    handle.start()
+    if guarded:
+        handle.start()
+    else:
+        handle.start_open()
     try:
         yield told
     finally:

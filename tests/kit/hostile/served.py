@@ -15,6 +15,7 @@ from structlog.testing import CapturingLogger
 from telerelay.authority.organisation import NewOrganisation
 from telerelay.authority.signing import sign_computer_document, sign_revocations, sign_stamp
 from telerelay_agent import run
+from telerelay_agent.desktop import Desktop
 from telerelay_agent.documents import OwnDocuments
 from telerelay_endpoint.certificates import Role, RoleKey, parse_chain
 from telerelay_endpoint.credentials import KEY_FILE, Relay, load_credentials, save_chain
@@ -130,7 +131,7 @@ async def served_agent(world: World) -> AsyncIterator[ServedAgent]:
     agent = ServedAgent(world)
     log = wrap_logger(agent.said, processors=[])
     serving = asyncio.create_task(
-        run._serve(agent.credentials, agent.own, agent.clock, world.desktop.address, "auto", log)
+        run._serve(agent.credentials, agent.own, agent.clock, Desktop(world.desktop.address), "auto", log)
     )
     try:
         await agent.says("online")

@@ -49,11 +49,12 @@ class World:
         return device
 
     @asynccontextmanager
-    async def agent(self, own: Certified | None = None, desktop: str = "") -> AsyncIterator[RunningAgent]:
+    async def agent(
+        self, own: Certified | None = None, desktop: str = "", *, guarded: bool = False
+    ) -> AsyncIterator[RunningAgent]:
         """The agent, in front of this world's desktop."""
-        async with running_agent(
-            own or self.agent_certificate, self.office.root, self.dial, desktop or self.desktop.address
-        ) as agent:
+        certified, address = own or self.agent_certificate, desktop or self.desktop.address
+        async with running_agent(certified, self.office.root, self.dial, address, guarded=guarded) as agent:
             yield agent
 
     @asynccontextmanager

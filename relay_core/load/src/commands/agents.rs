@@ -159,6 +159,7 @@ impl Fleet {
                 revoked: Vec::new(),
                 desktop: desktop.address(),
                 service: Service::Rfb,
+                secret: None,
                 program: program(),
                 path: PathChoice::Auto,
             };
@@ -170,7 +171,11 @@ impl Fleet {
                 }
                 board.heard(number, &event);
             };
-            agents.push(Agent::start(config, Handle::current(), Arc::new(sink))?);
+            agents.push(Agent::start_open(
+                config,
+                Handle::current(),
+                Arc::new(sink),
+            )?);
         }
         let agents: Arc<[Agent]> = agents.into();
         Ok(Self {
@@ -227,6 +232,7 @@ async fn allow_all(agents: Arc<[Agent]>, mut questions: mpsc::UnboundedReceiver<
         sessions: 8,
         resume_limit: 0,
         idle_timeout: 0,
+        view_only: false,
         shown: Vec::new(),
     };
     while let Some((number, path)) = questions.recv().await {

@@ -38,7 +38,7 @@ use crate::traffic::processors::{Snapshot, Used, Watched};
 use crate::traffic::way::{Legs, Plain, Relay, Way, WayError};
 use crate::traffic::{Session, Sessions, picture};
 
-pub use crate::traffic::way::{TlsFiles, Wrapping};
+pub use crate::traffic::way::{Greeting, TlsFiles, Wrapping};
 
 /// Descriptors of one session: an end at the office, an end at home.
 const DESCRIPTORS: usize = 2;
@@ -56,6 +56,8 @@ pub enum Options {
         sources: Sources,
         /// What the ends speak TLS with.
         tls: Option<TlsFiles>,
+        /// What the ends say first.
+        greeting: Greeting,
     },
     /// A node.
     Relay {
@@ -211,7 +213,11 @@ impl Options {
                 office,
                 sources,
                 tls,
-            } => Ok(Way::Plain(Plain::new(to, office, sources, tls.as_ref())?)),
+                greeting,
+            } => {
+                let tls = tls.as_ref();
+                Ok(Way::Plain(Plain::new(to, office, sources, tls, greeting)?))
+            }
             Self::Relay {
                 tenant,
                 pairs,

@@ -2,12 +2,14 @@
 //!
 //! An outer machine (`telerelay_outer`) stands behind a lock; each leg is a task that carries frames to it and orders from it
 //! (`connection`). A leg that was paired becomes a path: `stack` holds its layers without a socket, `path_socket` the socket beside
-//! them, `pump` moves bytes between the path, the session machine and the local socket. `agent` and `client` add what only they do.
+//! them, `pump` moves bytes between the path, the session machine and the local socket, at the agent with the guard (`guarded`) in
+//! front of the desktop. `agent` and `client` add what only they do.
 mod agent;
 mod client;
 mod clock;
 mod connection;
 mod event;
+mod guarded;
 mod local;
 mod path_socket;
 mod pump;
@@ -17,4 +19,5 @@ pub use agent::{Agent, AgentConfig, SessionRules};
 pub use client::{Client, ClientConfig};
 pub use event::{AgentEvent, ClientEvent, Ended, Opened, Sink};
 pub use local::{InvalidLocal, LocalAddress};
+pub use telerelay_guard::rfb::Secret;
 pub use telerelay_outer::{PathChoice, PathKind};

@@ -8,10 +8,11 @@
 use std::io;
 
 use rustls::{Connection, NamedGroup};
+use telerelay_guard::rfb::Refusal;
 use telerelay_outer::PathKind;
 use telerelay_session::{Cause, Ended, Event, PathKey, Role, Session};
 use telerelay_wire::ids::Stage;
-use telerelay_wire::{Code, limits};
+use telerelay_wire::{Code, Moment, limits};
 use tokio::io::Ready;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
@@ -20,6 +21,7 @@ use tokio::time::{Instant, sleep_until, timeout};
 
 use crate::clock::Clock;
 use crate::connection::Leg;
+use crate::guarded::Guarded;
 use crate::local::Local;
 use crate::path_socket::{interest, leave, write_socket};
 use crate::stack::{Stack, StackError};
@@ -55,7 +57,7 @@ pub(crate) trait Side<R: Role>: Send {
     /// Waits for the local side, or for an order. Must be safe to drop at any time.
     fn wait(&mut self) -> impl Future<Output = Wake> + Send;
     /// What [`wait`](Self::wait) gave.
-    fn woken(&mut self, session: &mut Session<R>, wake: Wake) -> Option<Local>;
+    fn woken(&mut self, session: &mut Session<R>, wake: Wake) -> Option<Attached>;
 }
 
 /// What a side waited for.
@@ -84,6 +86,8 @@ pub(crate) struct Outcome<R> {
     pub(crate) session: Session<R>,
     /// Whoever was let in to a session that its path did not live to carry.
     pub(crate) unserved: Option<Local>,
+    /// What the guard refused.
+    pub(crate) refused: Option<Refusal>,
 }
 
 impl Secured {
@@ -215,12 +219,71 @@ struct Pump<R: Role, S> {
 }
 
 /// The local side, once it is there.
-struct Attached {
+pub(crate) struct Attached {
     local: Local,
+    /// What stands between it and the session: at an agent always, at a client never.
+    guarded: Option<Guarded>,
     /// It has given its last byte, or broke: it is not read any more.
     is_over: bool,
     /// It takes no more bytes.
     is_shut: bool,
+}
+
+impl Attached {
+    pub(crate) fn new(local: Local, guarded: Option<Guarded>) -> Self {
+        Self {
+            local,
+            guarded,
+            is_over: false,
+            is_shut: false,
+        }
+    }
+
+    fn refused(&self) -> Option<Refusal> {
+        self.guarded.as_ref().and_then(Guarded::refused)
+    }
+
+    /// How many of its bytes may be read.
+    fn room<R: Role>(&self, session: &Session<R>) -> usize {
+        match &self.guarded {
+            Some(guarded) => guarded.room(session),
+            None => session.room_for_local(),
+        }
+    }
+
+    fn take<R: Role>(&mut self, bytes: &[u8], session: &mut Session<R>, now: Moment) {
+        match &mut self.guarded {
+            Some(guarded) => guarded.desktop_bytes(bytes, session, now),
+            None => {
+                session.local_bytes(bytes);
+            }
+        }
+    }
+
+    fn wants_write<R: Role>(&self, session: &Session<R>) -> bool {
+        !self.is_shut
+            && match &self.guarded {
+                Some(guarded) => guarded.wants_write(session),
+                None => session.poll_deliver().next().is_some(),
+            }
+    }
+
+    /// Writes some of what the other end said: how many bytes of it. The error is the socket's, `WouldBlock` where it takes no more.
+    fn write<R: Role>(&mut self, session: &mut Session<R>, now: Moment) -> io::Result<usize> {
+        if let Some(guarded) = &mut self.guarded {
+            return guarded.write(&self.local, session, now);
+        }
+        let length = {
+            let mut waiting = session.poll_deliver();
+            let pieces = [
+                waiting.next().unwrap_or_default(),
+                waiting.next().unwrap_or_default(),
+            ];
+            self.local.try_write(pieces)?
+        };
+        session.written(length, now);
+        Ok(length)
+    }
 }
 
 impl<R: Role, S: Side<R>> Pump<R, S> {
@@ -231,7 +294,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             let mut moved = self.read_local(&mut buffer);
             moved |= self.write_path()?;
             moved |= self.read_path()?;
-            self.session.timeout(self.clock.now());
+            self.time_passed();
             self.heed_events();
             if self.withheld || self.is_proof_late() {
                 return Err(StackError::Unproven);
@@ -251,6 +314,18 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         }
     }
 
+    fn time_passed(&mut self) {
+        let now = self.clock.now();
+        self.session.timeout(now);
+        if let Some(Attached {
+            guarded: Some(guarded),
+            ..
+        }) = &mut self.local
+        {
+            guarded.timeout(&mut self.session, now);
+        }
+    }
+
     fn is_proof_late(&self) -> bool {
         self.stack.is_on_trial() && Instant::now() >= self.proof_due
     }
@@ -265,12 +340,8 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
     }
 
     fn woken(&mut self, wake: Wake) {
-        if let Some(local) = self.side.woken(&mut self.session, wake) {
-            self.local = Some(Attached {
-                local,
-                is_over: false,
-                is_shut: false,
-            });
+        if let Some(attached) = self.side.woken(&mut self.session, wake) {
+            self.local = Some(attached);
         }
     }
 
@@ -302,13 +373,21 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             proof_due,
             ..
         } = &mut *self;
-        let has_delivery = session.poll_deliver().next().is_some();
-        let has_room = session.room_for_local() > 0;
         let is_read = local
             .as_ref()
-            .is_some_and(|attached| !attached.is_over && has_room);
+            .is_some_and(|attached| !attached.is_over && attached.room(session) > 0);
+        let is_written = local
+            .as_ref()
+            .is_some_and(|attached| attached.wants_write(session));
+        let guarded = local
+            .as_ref()
+            .and_then(|attached| attached.guarded.as_ref());
+        let moments = [
+            session.next_timeout(),
+            guarded.and_then(Guarded::next_timeout),
+        ];
         let due = async {
-            match session.next_timeout() {
+            match moments.into_iter().flatten().min() {
                 Some(moment) => sleep_until(clock.instant(moment)).await,
                 None => std::future::pending().await,
             }
@@ -329,9 +408,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                     is_shut: true,
                     ..
                 }) => std::future::pending().await,
-                Some(Attached { local, is_shut, .. }) => {
-                    local.ready(is_read, !*is_shut && has_delivery).await
-                }
+                Some(Attached { local, .. }) => local.ready(is_read, is_written).await,
             }
         };
         tokio::select! {
@@ -399,7 +476,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         };
         let mut moved = 0;
         while !attached.is_over && moved < limits::TURN_BYTES {
-            let room = self.session.room_for_local().min(buffer.len());
+            let room = attached.room(&self.session).min(buffer.len());
             if room == 0 {
                 break;
             }
@@ -408,7 +485,12 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                     attached.is_over = true;
                     self.side.local_over(&mut self.session, false);
                 }
-                Ok(length) => moved += self.session.local_bytes(&buffer[..length]),
+                Ok(length) => {
+                    let now = self.clock.now();
+                    attached.take(&buffer[..length], &mut self.session, now);
+                    attached.is_over |= attached.refused().is_some();
+                    moved += length;
+                }
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => {
                     attached.is_over = true;
@@ -424,24 +506,11 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             return false;
         };
         let mut moved = 0;
-        while !attached.is_shut && moved < limits::TURN_BYTES {
-            let mut waiting = self.session.poll_deliver();
-            let pieces = [
-                waiting.next().unwrap_or_default(),
-                waiting.next().unwrap_or_default(),
-            ];
-            if pieces[0].is_empty() {
-                break;
-            }
-            match attached.local.try_write(pieces) {
-                Ok(length) => {
-                    drop(waiting);
-                    self.session.written(length, self.clock.now());
-                    moved += length;
-                }
+        while moved < limits::TURN_BYTES && attached.wants_write(&self.session) {
+            match attached.write(&mut self.session, self.clock.now()) {
+                Ok(length) => moved += length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => {
-                    drop(waiting);
                     self.local_broke();
                     break;
                 }
@@ -509,33 +578,16 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             ..
         } = &mut self;
         let owe = async {
-            let Some(Attached {
-                local,
-                is_shut: false,
-                ..
-            }) = local
-            else {
-                return;
-            };
-            loop {
-                let length = {
-                    let mut waiting = session.poll_deliver();
-                    let pieces = [
-                        waiting.next().unwrap_or_default(),
-                        waiting.next().unwrap_or_default(),
-                    ];
-                    if pieces[0].is_empty() {
-                        return;
+            let Some(attached) = local else { return };
+            while attached.wants_write(session) {
+                match attached.write(session, clock.now()) {
+                    Ok(_) => {}
+                    Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
+                        if attached.local.ready(false, true).await.is_err() {
+                            return;
+                        }
                     }
-                    match local.try_write(pieces) {
-                        Ok(length) => length,
-                        Err(error) if error.kind() == io::ErrorKind::WouldBlock => 0,
-                        Err(_) => return,
-                    }
-                };
-                session.written(length, clock.now());
-                if length == 0 && local.ready(false, true).await.is_err() {
-                    return;
+                    Err(_) => return,
                 }
             }
         };
@@ -556,6 +608,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             Outcome {
                 ended,
                 session: self.session,
+                refused: self.local.as_ref().and_then(Attached::refused),
                 unserved: self.local.map(|attached| attached.local),
             },
             self.side,

@@ -466,7 +466,13 @@ class SessionRules:
     """What the agent's verdict allows for one session; rules come from the computer document."""
 
     def __new__(
-        cls, *, sessions: int, resume_limit_s: int, idle_timeout_s: int, shown: Sequence[str]
+        cls,
+        *,
+        sessions: int,
+        resume_limit_s: int,
+        idle_timeout_s: int,
+        view_only: bool = False,
+        shown: Sequence[str],
     ) -> SessionRules: ...
 
 _AgentEvent: TypeAlias = AgentOnline | AgentOffline | Incoming | News | SessionOpened | SessionEnded | Stopped
@@ -485,13 +491,18 @@ class Agent:
         service: _ServiceName,
         program: str,
         path: _PathName = "auto",
+        password: bytes | None = None,
     ) -> Agent:
         """Raises CoreError(CERTIFICATE) where the chain is not that of `computer`, CoreError(USAGE).
 
         `root`: the organisation's root certificate, DER. `desktop`: "127.0.0.1:5900", "[::1]:5900" or "unix:/path"; only loopback.
+        `password`: what the desktop asks for, where it wants one; of RFB's only the first 8 bytes count.
         """
 
     def start(self) -> None: ...
+    def start_open(self) -> None:
+        """Without a guard. Only in the build that tests use (cargo feature `open`); no wheel has it."""
+
     def event_fd(self) -> int: ...
     def events(self, limit: int = 256) -> list[_AgentEvent]: ...
     def allow(self, path: bytes, rules: SessionRules) -> None: ...

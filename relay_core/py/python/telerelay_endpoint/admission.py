@@ -77,9 +77,8 @@ def judge(
 
 def unkept(rules: Rules) -> list[str]:
     """The rules that this version's agent cannot keep yet, so that it lets nobody in under them."""
-    # Without a guard nothing here keeps a client from typing, draws or locks.
+    # Nothing here draws or locks yet.
     wanted = {
-        "view_only": rules.view_only,
         "watermark": rules.watermark,
         "lock_on_disconnect": rules.lock_on_disconnect,
         "notices": rules.notices,

@@ -3,12 +3,13 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
-use telerelay_endpoint::{self as endpoint, AgentConfig, AgentEvent, LocalAddress};
+use telerelay_endpoint::{self as endpoint, AgentConfig, AgentEvent, LocalAddress, Secret, Sink};
 use telerelay_leg::trust::Identity;
 use telerelay_wire::ids::{DeviceId, PathId, Program, Service};
 use telerelay_wire::limits;
 use telerelay_wire::outer::{self, Welcome};
 use telerelay_wire::{Code, Reason};
+use tokio::runtime::Handle;
 
 use super::event::{SessionEnded, SessionOpened, Stopped};
 use super::{Unstarted, anchor, credentials, path_choice, usage};
@@ -99,12 +100,19 @@ pub(crate) struct SessionRules(endpoint::SessionRules);
 #[pymethods]
 impl SessionRules {
     #[new]
-    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, shown))]
-    fn new(sessions: u16, resume_limit_s: u32, idle_timeout_s: u32, shown: Vec<String>) -> Self {
+    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, shown))]
+    fn new(
+        sessions: u16,
+        resume_limit_s: u32,
+        idle_timeout_s: u32,
+        view_only: bool,
+        shown: Vec<String>,
+    ) -> Self {
         Self(endpoint::SessionRules {
             sessions,
             resume_limit: resume_limit_s,
             idle_timeout: idle_timeout_s,
+            view_only,
             shown,
         })
     }
@@ -121,7 +129,7 @@ pub(crate) struct Agent {
 #[pymethods]
 impl Agent {
     #[new]
-    #[pyo3(signature = (*, dial, root, computer, desktop, service, program, path="auto"))]
+    #[pyo3(signature = (*, dial, root, computer, desktop, service, program, path="auto", password=None))]
     fn new(
         dial: &Dial,
         root: &[u8],
@@ -130,6 +138,7 @@ impl Agent {
         service: &str,
         program: &str,
         path: &str,
+        password: Option<&[u8]>,
     ) -> Result<Self, Failure> {
         let credentials = credentials(dial)?;
         let own = Identity::of(credentials.chain())
@@ -149,6 +158,7 @@ impl Agent {
             revoked: Vec::new(),
             desktop: desktop.parse::<LocalAddress>().map_err(usage)?,
             service: service.parse::<Service>().map_err(usage)?,
+            secret: password.map(Secret::new),
             program: Program::try_from(program).map_err(usage)?,
             path: path_choice(path)?,
         };
@@ -162,28 +172,13 @@ impl Agent {
     }
 
     fn start(&self) -> Result<(), Failure> {
-        let queue = self.queue.clone();
-        let sink = move |event: AgentEvent| {
-            let begins = matches!(
-                event,
-                AgentEvent::Online { .. }
-                    | AgentEvent::Offline { wait: Some(_), .. }
-                    | AgentEvent::Incoming(_)
-                    | AgentEvent::News(_)
-            );
-            if !begins {
-                queue.close(event);
-            } else if queue.offer(event).is_err() {
-                // A request that nobody reads is refused by its own timer.
-                tracing::error!("an event is lost: nobody takes them");
-            }
-        };
-        let agent =
-            endpoint::Agent::start(self.unstarted.take()?, runtime::handle()?, Arc::new(sink))
-                .map_err(|error| Failure::new(Code::Certificate, error))?;
-        // Only one start can have taken the configuration.
-        let _first = self.running.set(agent);
-        Ok(())
+        self.start_by(endpoint::Agent::start)
+    }
+
+    /// Without a guard, for tests.
+    #[cfg(feature = "open")]
+    fn start_open(&self) -> Result<(), Failure> {
+        self.start_by(endpoint::Agent::start_open)
     }
 
     fn event_fd(&self) -> RawFd {
@@ -250,6 +245,33 @@ impl Drop for Agent {
 }
 
 impl Agent {
+    fn start_by<E: ToString>(
+        &self,
+        start: impl FnOnce(AgentConfig, Handle, Sink<AgentEvent>) -> Result<endpoint::Agent, E>,
+    ) -> Result<(), Failure> {
+        let queue = self.queue.clone();
+        let sink = move |event: AgentEvent| {
+            let begins = matches!(
+                event,
+                AgentEvent::Online { .. }
+                    | AgentEvent::Offline { wait: Some(_), .. }
+                    | AgentEvent::Incoming(_)
+                    | AgentEvent::News(_)
+            );
+            if !begins {
+                queue.close(event);
+            } else if queue.offer(event).is_err() {
+                // A request that nobody reads is refused by its own timer.
+                tracing::error!("an event is lost: nobody takes them");
+            }
+        };
+        let agent = start(self.unstarted.take()?, runtime::handle()?, Arc::new(sink))
+            .map_err(|error| Failure::new(Code::Certificate, error))?;
+        // Only one start can have taken the configuration.
+        let _first = self.running.set(agent);
+        Ok(())
+    }
+
     fn running(&self) -> Result<&endpoint::Agent, Failure> {
         self.running
             .get()

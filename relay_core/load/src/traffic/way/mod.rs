@@ -1,4 +1,5 @@
 //! Ways between the two ends of a session.
+mod greeting;
 mod plain;
 mod relay;
 
@@ -11,6 +12,7 @@ use telerelay_wire::Reason;
 use telerelay_wire::frame::FrameError;
 
 use crate::traffic::Session;
+pub use greeting::Greeting;
 pub use plain::TlsFiles;
 pub(crate) use plain::{Legs, Plain};
 pub(crate) use relay::Relay;

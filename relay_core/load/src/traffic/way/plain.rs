@@ -5,7 +5,7 @@ use std::net::{SocketAddr, TcpListener, TcpStream};
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use rustix::event::{PollFd, PollFlags, Timespec, poll};
 use rustls::client::Resumption;
@@ -17,16 +17,16 @@ use socket2::{Domain, SockRef, Socket, Type};
 use telerelay_leg::socket::{listen, tune};
 use telerelay_leg::tls::{Progress, Tls};
 
-use super::WayError;
+use super::{Greeting, WayError};
 use crate::LoadError;
 use crate::sources::Sources;
 use crate::traffic::Session;
-use crate::traffic::end::{End, Framing, scratch};
+use crate::traffic::end::{End, Framing};
 
 /// How many are on their way at once.
 const AT_ONCE: usize = 32;
 /// How long one may take.
-const PATIENCE: Duration = Duration::from_secs(10);
+pub(super) const PATIENCE: Duration = Duration::from_secs(10);
 /// Whom certificates name.
 const NAME: &str = "localhost";
 
@@ -34,6 +34,7 @@ const NAME: &str = "localhost";
 pub(crate) struct Plain {
     listener: TcpListener,
     legs: Legs,
+    greeting: Greeting,
 }
 
 /// How connections are dialled and taken, with TLS or without.
@@ -64,10 +65,12 @@ impl Plain {
         office: SocketAddr,
         sources: Sources,
         tls: Option<&TlsFiles>,
+        greeting: Greeting,
     ) -> Result<Self, LoadError> {
         Ok(Self {
             listener: listen(office)?,
             legs: Legs::new(to, sources, tls)?,
+            greeting,
         })
     }
 
@@ -79,8 +82,7 @@ impl Plain {
         }
     }
 
-    /// Each home says its number first, which comes back once the office has it: by it both ends are brought together, and
-    /// whatever lies between them has been passed in both directions.
+    /// Each home says its number, which comes back once the office has it: by it both ends are brought together.
     pub(crate) fn open(&mut self, numbers: Range<u64>) -> Result<Vec<Session>, WayError> {
         let mut sessions = Vec::new();
         let all: Vec<u64> = numbers.collect();
@@ -88,17 +90,23 @@ impl Plain {
             let mut homes = Vec::with_capacity(wave.len());
             for number in wave {
                 let mut home = self.legs.dial(*number)?;
-                home.send(&number.to_be_bytes())?;
+                self.greeting.dialled(&mut home)?;
                 homes.push(home);
             }
+            let mut came = Vec::with_capacity(wave.len());
+            while came.len() < wave.len() {
+                came.push(self.accept(wave)?);
+            }
+            for (number, home) in wave.iter().zip(&mut homes) {
+                self.greeting.ask(home, *number)?;
+            }
             let mut offices = BTreeMap::new();
-            while offices.len() < wave.len() {
-                let (number, office) = self.accept(wave)?;
-                offices.insert(number, office);
+            for mut office in came {
+                offices.insert(self.greeting.answer(&mut office)?, office);
             }
             for (number, mut home) in wave.iter().zip(homes) {
                 let office = offices.remove(number);
-                let back = read_number(&mut home)?;
+                let back = self.greeting.answered(&mut home)?;
                 let Some(office) = office.filter(|_| back == *number) else {
                     return Err(WayError::Lost(*number..*number + 1));
                 };
@@ -111,7 +119,7 @@ impl Plain {
         Ok(sessions)
     }
 
-    fn accept(&self, wave: &[u64]) -> Result<(u64, End), WayError> {
+    fn accept(&self, wave: &[u64]) -> Result<End, WayError> {
         let patience = Timespec {
             tv_sec: PATIENCE.as_secs().cast_signed(),
             tv_nsec: 0,
@@ -122,9 +130,8 @@ impl Plain {
         }
         let (socket, _) = self.listener.accept()?;
         let mut end = self.legs.take(socket)?;
-        let number = read_number(&mut end)?;
-        end.send(&number.to_be_bytes())?;
-        Ok((number, end))
+        self.greeting.came(&mut end)?;
+        Ok(end)
     }
 }
 
@@ -241,22 +248,4 @@ fn shake_hands(socket: TcpStream, mut tls: Tls) -> Result<End, WayError> {
             length => tls.read_buffer(length).extend_from_slice(&piece[..length]),
         }
     }
-}
-
-fn read_number(end: &mut End) -> io::Result<u64> {
-    let (mut scratch, mut said) = (scratch(), Vec::new());
-    let deadline = Instant::now() + PATIENCE;
-    while said.len() < size_of::<u64>() {
-        if Instant::now() > deadline {
-            return Err(io::ErrorKind::TimedOut.into());
-        }
-        end.read(&mut scratch, |bytes| {
-            said.extend_from_slice(bytes);
-            Ok(())
-        })?;
-    }
-    let number = said.as_slice().try_into();
-    number
-        .map(u64::from_be_bytes)
-        .map_err(|_| io::Error::other("more than a number came"))
 }

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use telerelay_guard::rfb::Secret;
 use telerelay_leg::config::Language;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::dial::Dialer;
@@ -49,6 +50,8 @@ pub struct AgentConfig {
     pub desktop: LocalAddress,
     /// What the desktop speaks.
     pub service: Service,
+    /// What the desktop asks for where it wants a password.
+    pub secret: Option<Secret>,
     /// Its program and version.
     pub program: Program,
     /// Whether its legs may put their outer TLS down.
@@ -64,6 +67,8 @@ pub struct SessionRules {
     pub resume_limit: u32,
     /// Seconds without input.
     pub idle_timeout: u32,
+    /// The client sees and does not type.
+    pub view_only: bool,
     /// What the person is shown.
     pub shown: Vec<String>,
 }
@@ -80,6 +85,8 @@ struct Office {
     root: Arc<Anchor>,
     desktop: LocalAddress,
     service: Service,
+    secret: Option<Secret>,
+    guarding: Guarding,
     revoked: Arc<Revoked>,
     sessions: Sessions,
     clock: Clock,
@@ -99,6 +106,14 @@ struct State {
     /// Paths that began and whose end was not told, by their legs.
     paths: BTreeMap<LegKey, Begun>,
     leaving: Leaving,
+}
+
+/// What stands between sessions and the desktop.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Guarding {
+    Rfb,
+    #[cfg(feature = "open")]
+    Open,
 }
 
 /// How far an agent that stops has come.
@@ -132,6 +147,25 @@ impl Agent {
         runtime: Handle,
         sink: Sink<AgentEvent>,
     ) -> Result<Self, rustls::Error> {
+        Self::start_as(Guarding::Rfb, config, runtime, sink)
+    }
+
+    /// The same without a guard: whatever the desktop says goes home, whatever the client says goes to the desktop.
+    #[cfg(feature = "open")]
+    pub fn start_open(
+        config: AgentConfig,
+        runtime: Handle,
+        sink: Sink<AgentEvent>,
+    ) -> Result<Self, rustls::Error> {
+        Self::start_as(Guarding::Open, config, runtime, sink)
+    }
+
+    fn start_as(
+        guarding: Guarding,
+        config: AgentConfig,
+        runtime: Handle,
+        sink: Sink<AgentEvent>,
+    ) -> Result<Self, rustls::Error> {
         let clock = Clock::start();
         let AgentConfig {
             credentials,
@@ -142,6 +176,7 @@ impl Agent {
             revoked,
             desktop,
             service,
+            secret,
             program,
             path,
         } = config;
@@ -164,6 +199,8 @@ impl Agent {
             root: Arc::new(root),
             desktop,
             service,
+            secret,
+            guarding,
             revoked: Arc::new(in_force),
             sessions: Sessions::default(),
             clock,
@@ -195,7 +232,7 @@ impl Agent {
             } else if incoming.resume.is_some() {
                 // A session lives on one path so far, and has ended with it.
                 Verdict::Refuse(Code::SessionGone.into())
-            } else if incoming.service != office.service {
+            } else if incoming.service != office.service || !office.is_guarded(incoming.service) {
                 Verdict::Refuse(Code::Unsupported.into())
             } else {
                 state.allowed.retain(|_, (_, overdue)| *overdue > now);
@@ -245,6 +282,11 @@ impl Agent {
 }
 
 impl Office {
+    /// Whether there is a guard for what this desktop speaks, where one is wanted.
+    fn is_guarded(&self, service: Service) -> bool {
+        self.guarding != Guarding::Rfb || service == Service::Rfb
+    }
+
     fn drive(self: &Arc<Self>, act: impl FnOnce(&mut machine::Agent, Moment)) {
         self.drive_state(|state, now| act(&mut state.machine, now));
     }

@@ -4,6 +4,7 @@ use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
+use telerelay_guard::rfb::Settings;
 use telerelay_leg::config::inner_server;
 use telerelay_leg::trust::Refusal;
 use telerelay_outer::PathKind;
@@ -19,12 +20,13 @@ use telerelay_wire::{Code, Reason};
 use tokio::time::{Instant, sleep_until};
 
 use super::sessions::Place;
-use super::{Office, PathStart, SessionRules};
+use super::{Guarding, Office, PathStart, SessionRules};
 use crate::clock::OsEntropy;
 use crate::connection::Leg;
 use crate::event::{AgentEvent, Ended, Opened};
+use crate::guarded::Guarded;
 use crate::local::Local;
-use crate::pump::{Outcome, PATH, Secured, Side, Wake, kind_of};
+use crate::pump::{Attached, Outcome, PATH, Secured, Side, Wake, kind_of};
 use crate::stack::StackError;
 
 /// What became of a path.
@@ -161,7 +163,13 @@ async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
         desktop_over: None,
         failure: String::new(),
     };
-    let (Outcome { ended, session, .. }, side) = secured.run(session, side, office.clock).await;
+    let (outcome, side) = secured.run(session, side, office.clock).await;
+    let Outcome {
+        ended,
+        session,
+        refused,
+        ..
+    } = outcome;
     let notices = session.confirmed().to_vec().try_into().unwrap_or_default();
     Served {
         report: PathReport {
@@ -172,7 +180,7 @@ async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
         },
         kind,
         traffic: Some(session.offsets()),
-        detail: side.failure,
+        detail: refused.map_or(side.failure, |refusal| refusal.to_string()),
     }
 }
 
@@ -221,6 +229,23 @@ pub(super) struct AgentSide {
     desktop_over: Option<Instant>,
     /// What broke on this side, for the log.
     failure: String,
+}
+
+impl AgentSide {
+    /// The guard, which greets the viewer.
+    fn guard(&self, session: &mut Session<AgentRole>) -> Option<Guarded> {
+        match self.office.guarding {
+            Guarding::Rfb => {
+                let settings = Settings {
+                    view_only: self.rules.view_only,
+                    secret: self.office.secret.clone(),
+                };
+                Some(Guarded::begin(settings, session, self.office.clock.now()))
+            }
+            #[cfg(feature = "open")]
+            Guarding::Open => None,
+        }
+    }
 }
 
 impl Side<AgentRole> for AgentSide {
@@ -300,7 +325,7 @@ impl Side<AgentRole> for AgentSide {
         }
     }
 
-    fn woken(&mut self, session: &mut Session<AgentRole>, wake: Wake) -> Option<Local> {
+    fn woken(&mut self, session: &mut Session<AgentRole>, wake: Wake) -> Option<Attached> {
         match wake {
             Wake::End(code) => {
                 session.close(Reason::from(code));
@@ -315,16 +340,17 @@ impl Side<AgentRole> for AgentSide {
             Wake::Local(Ok(local)) => {
                 self.connecting = None;
                 session.desktop_connected(&mut OsEntropy);
-                if let Some(id) = session.id() {
-                    (self.office.sink)(AgentEvent::Opened(Opened {
-                        attempt: self.attempt,
-                        session: id,
-                        client: Some(self.client),
-                        path_kind: self.kind,
-                        rules: self.rules.shown.clone(),
-                    }));
-                }
-                Some(local)
+                // Without it the session has ended meanwhile.
+                let id = session.id()?;
+                (self.office.sink)(AgentEvent::Opened(Opened {
+                    attempt: self.attempt,
+                    session: id,
+                    client: Some(self.client),
+                    path_kind: self.kind,
+                    rules: self.rules.shown.clone(),
+                }));
+                let guarded = self.guard(session);
+                Some(Attached::new(local, guarded))
             }
         }
     }

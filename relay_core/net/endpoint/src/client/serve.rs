@@ -19,7 +19,7 @@ use super::request::{Carried, PathStart, Request, Viewer};
 use crate::connection::Leg;
 use crate::event::{ClientEvent, Opened};
 use crate::local::Local;
-use crate::pump::{Outcome, PATH, Secured, Side, Wake, kind_of};
+use crate::pump::{Attached, Outcome, PATH, Secured, Side, Wake, kind_of};
 use crate::stack::StackError;
 
 /// What became of a path.
@@ -197,6 +197,7 @@ impl ClientSide {
             ended,
             session,
             unserved,
+            ..
         } = outcome;
         let path_kind = Some(self.kind);
         if let Some(Unproven { is_own, is_word }) = self.unproven {
@@ -342,12 +343,12 @@ impl Side<ClientRole> for ClientSide {
         }
     }
 
-    fn woken(&mut self, session: &mut Session<ClientRole>, wake: Wake) -> Option<Local> {
+    fn woken(&mut self, session: &mut Session<ClientRole>, wake: Wake) -> Option<Attached> {
         match wake {
             Wake::Local(local) => {
                 self.viewer = Arriving::Here(None);
                 // A viewer comes as a stream; there is nothing that could fail.
-                local.ok()
+                local.ok().map(|viewer| Attached::new(viewer, None))
             }
             Wake::End(code) => {
                 session.close(Reason::from(code));

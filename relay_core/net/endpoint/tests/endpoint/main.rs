@@ -3,6 +3,7 @@
 
 mod bytes;
 mod ending;
+mod guarded;
 mod peers;
 mod relay;
 mod stopping;

@@ -39,6 +39,8 @@ pub(crate) struct World {
     /// What its endpoints are set to.
     pub(crate) agent_path: PathChoice,
     pub(crate) client_path: PathChoice,
+    /// Its agents have a guard, and its desktops speak RFB.
+    pub(crate) guarded: bool,
 }
 
 impl World {
@@ -69,6 +71,7 @@ impl World {
             desktop: TcpListener::bind("127.0.0.1:0").await.unwrap(),
             agent_path: PathChoice::Auto,
             client_path: PathChoice::Auto,
+            guarded: false,
         }
     }
 
@@ -119,13 +122,19 @@ impl World {
             revoked: Vec::new(),
             desktop: LocalAddress::Tcp(desktop),
             service: Service::Rfb,
+            secret: None,
             program: Program::try_from("agent/1").unwrap(),
             path: self.agent_path,
         };
         let (told, mut tells) = mpsc::unbounded_channel();
         // Whoever has seen enough takes no more.
         let sink = Arc::new(move |event| drop(told.send(event)));
-        let agent = Agent::start(config, Handle::current(), sink).unwrap();
+        let start = if self.guarded {
+            Agent::start
+        } else {
+            Agent::start_open
+        };
+        let agent = start(config, Handle::current(), sink).unwrap();
         let (forward, events) = mpsc::unbounded_channel();
         let answering = agent.clone();
         tokio::spawn(async move {
@@ -359,6 +368,7 @@ pub(crate) fn rules(sessions: u16) -> SessionRules {
         sessions,
         resume_limit: 0,
         idle_timeout: 0,
+        view_only: false,
         shown: vec![format!("sessions={sessions}")],
     }
 }
