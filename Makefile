@@ -70,7 +70,7 @@ bench: setup ## measure the relay against its goals; ONLY=B6,B7 measures these, 
 	@packaging/setup/release.sh
 	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench $(if $(ONLY),--only '$(ONLY)') $(if $(CHECK),--check '$(CHECK)')
 
-bench-peers: setup ## the same beside HAProxy, nginx, rathole and ssh -R, about 15 minutes, as root; PEERS=all adds frp, chisel, stunnel; ONLY=line,set-ups measures these
+bench-peers: setup ## the same beside HAProxy, nginx, rathole and ssh -R, about 18 minutes, as root; PEERS=all adds frp, chisel, stunnel; ONLY=line,set-ups measures these
 	@packaging/setup/release.sh
 	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench.peers $(if $(PEERS),--peers '$(PEERS)') $(if $(ONLY),--only '$(ONLY)')
 
