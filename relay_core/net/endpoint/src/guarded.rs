@@ -50,7 +50,7 @@ impl Guarded {
     }
 
     /// How many bytes of the desktop may be taken: what the guard itself says to the viewer has room beside them.
-    pub(crate) fn room<R: Role>(&self, session: &Session<R>) -> usize {
+    pub(crate) fn room<R: Role>(session: &Session<R>) -> usize {
         session.room_for_local().saturating_sub(OWN)
     }
 

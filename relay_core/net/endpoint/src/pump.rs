@@ -246,7 +246,7 @@ impl Attached {
     /// How many of its bytes may be read.
     fn room<R: Role>(&self, session: &Session<R>) -> usize {
         match &self.guarded {
-            Some(guarded) => guarded.room(session),
+            Some(_) => Guarded::room(session),
             None => session.room_for_local(),
         }
     }

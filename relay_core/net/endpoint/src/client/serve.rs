@@ -32,7 +32,8 @@ pub(super) struct Served {
 
 /// Runs the path to its end.
 pub(super) async fn run(request: &Arc<Request>, leg: Leg, start: PathStart) -> Served {
-    match open(request, leg, start).await {
+    // What a path needs is 18 KiB: too much to be carried within whoever waits for it.
+    match Box::pin(open(request, leg, start)).await {
         Ok(served) => served,
         Err((end, detail)) => Served {
             end,
