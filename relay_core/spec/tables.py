@@ -21,6 +21,7 @@ PARTS: Final = {
     "audit": "Audit",
     "documents": "Documents, certificates and lines",
     "organisation": "Commands of an organisation",
+    "prove": "The hostile client of `telerelay prove`",
     "log": "Logs",
 }
 """Every `part` of limits.toml and its heading, in the order of LIMITS.md."""

@@ -32,6 +32,7 @@ PROGRAM = Group(
         "top": "Watch a running node: sessions, agents, waits, refusals.",
         "doctor": "Check whether this machine is fit to run a node, and say what mends it.",
         "demo": "Show a real desktop through a relay, with everything on this machine.",
+        "prove": "Try as a hostile client to get more than a screen, and report it.",
         "node": Group(
             "The operator of a node: who may use it, what runs, how it ends.",
             {

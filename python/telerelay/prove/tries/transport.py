@@ -1,0 +1,91 @@
+"""The two TLS layers: an older version, a weaker key exchange."""
+
+import ssl
+from typing import Final
+
+from telerelay.prove.ground import Ground
+from telerelay.prove.hello import Offer, Reply, client_hello
+from telerelay.prove.leg import dial
+from telerelay.prove.trial import Try
+from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
+from telerelay.prove.way import Answer, RefusedError, pause_or_raise
+from telerelay_core import parse_computer_id
+
+
+async def weaken_inner(ground: Ground) -> Verdict:
+    """Offer the agent less than it asks for; a full offer beside it shows that an agent answers there."""
+    reply, answer = await _offer(ground, Offer.HYBRID)
+    if not reply.is_hybrid:
+        raise NotTestedError(
+            "the agent did not answer an offer of TLS 1.3 with X25519MLKEM768",
+            "TLS 1.3 と X25519MLKEM768 の提示にエージェントが応答しない",
+        )
+    attempts, how = [answer.attempt], []
+    for offer in (Offer.OLD, Offer.CLASSICAL):
+        reply, answer = await _offer(ground, offer)
+        attempts.append(answer.attempt)
+        if reply.agrees:
+            return failed(
+                f"the agent agreed to {offer.value}", f"エージェントが {offer.value} を受け入れた", *attempts
+            )
+        alert = "no agreement" if reply.alert is None else f"alert {reply.alert}"
+        how.append(f"{offer.value}: {alert}")
+    shown, full = ", ".join(how), Offer.HYBRID.value
+    return passed(f"the agent agreed to {full} alone; {shown}", f"{full} のみ受け入れ。{shown}", *attempts)
+
+
+async def weaken_outer(ground: Ground) -> Verdict:
+    """Offer the node TLS 1.2."""
+    try:
+        async with dial(ground.credentials):
+            pass
+    except (OSError, TimeoutError) as error:
+        raise NotTestedError(
+            f"the node did not answer TLS 1.3: {error}", "ノードが TLS 1.3 に応答しない"
+        ) from error
+    try:
+        async with dial(ground.credentials, ssl.TLSVersion.TLSv1_2):
+            pass
+    except ssl.SSLError as error:
+        alert = error.reason or "no agreement"
+        return passed(f"the node refused TLS 1.2: {alert}", f"ノードは TLS 1.2 を拒否: {alert}")
+    except (OSError, TimeoutError) as error:
+        return passed(f"the node refused TLS 1.2: {error}", f"ノードは TLS 1.2 を拒否: {error}")
+    return failed("the node agreed to TLS 1.2", "ノードが TLS 1.2 を受け入れた")
+
+
+async def _offer(ground: Ground, offer: Offer) -> tuple[Reply, Answer]:
+    """A path of its own, and what the agent answers to the first flight on it."""
+    computer = parse_computer_id(ground.asked.computer)
+    try:
+        while True:
+            async with dial(ground.credentials) as leg:
+                answer = await leg.connect(computer)
+                if answer.code is None:
+                    return await leg.exchange(client_hello(offer)), answer
+            await pause_or_raise(answer)
+    except RefusedError as error:
+        code = error.answer.code
+        raise NotTestedError(f"no path: {code}", f"経路を得られません: {code}") from error
+    except (OSError, EOFError, TimeoutError, ValueError) as error:
+        raise NotTestedError(f"the leg broke: {error}", f"接続が切れました: {error}") from error
+
+
+TRIES: Final = (
+    Try(
+        "tls-inner",
+        (7, 16),
+        Said(
+            "The agent is offered TLS 1.2, and a key exchange that a quantum computer opens (X25519 alone).",
+            "TLS 1.2 と、量子計算機で破られる鍵交換 (X25519 のみ) を提示する。",
+        ),
+        weaken_inner,
+    ),
+    Try(
+        "tls-outer",
+        (7,),
+        Said("The relay is offered TLS 1.2.", "中継に TLS 1.2 を提示する。"),
+        weaken_outer,
+        essential=False,
+    ),
+)

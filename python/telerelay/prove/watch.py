@@ -1,0 +1,220 @@
+"""The observer on the office desktop: what can be pasted there, which keys arrive, what its screen shows.
+
+It is a program of the desktop's X display (`--watch`): it sees what the desktop has, whoever brought it.
+xclip, xloadimage, xdotool and xev do its work.
+"""
+
+import asyncio
+import contextlib
+import os
+import re
+import secrets
+import tempfile
+from asyncio.subprocess import DEVNULL, PIPE, Process
+from collections.abc import AsyncIterator, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from PIL import Image
+
+from telerelay.prove.verdicts import NotTestedError
+from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
+
+_PROGRAM_S: Final = LIMITS["prove_program_s"]
+_LOOK_S: Final = 0.05
+_SELECTIONS: Final = ("clipboard", "primary")
+# Colours that a screen of any depth shows as they are.
+_COLOURS: Final = [bytes((red, green, blue)) for red in (0, 255) for green in (0, 255) for blue in (0, 255)]
+_PATTERN: Final = (48, 32)
+_GEOMETRY: Final = f"{_PATTERN[0]}x{_PATTERN[1]}+24+24"
+# Keys that write nothing and start nothing: the marker's window has the focus.
+_KEYS: Final = {f"F{number}": 0xFFBD + number for number in range(5, 10)}
+_WORD_LENGTH: Final = 8
+_KEY_SEEN: Final = re.compile(r"\(keysym 0x[0-9a-f]+, (\w+)\)")
+
+
+@dataclass(frozen=True)
+class Marker:
+    """A window with a random pattern on the watched screen, and the keys that were seen in it."""
+
+    pattern: Image.Image
+    seen: list[str]
+
+    def find(self, picture: Image.Image) -> tuple[int, int] | None:
+        """Its upper left corner in a picture of the screen."""
+        row = self.pattern.crop((0, 0, self.pattern.width, 1)).tobytes()
+        pixels, wide = picture.tobytes(), 3 * picture.width
+        at = pixels.find(row)
+        while at >= 0:
+            y, x = at // wide, at % wide // 3
+            if at % 3 == 0:
+                part = picture.crop((x, y, x + self.pattern.width, y + self.pattern.height))
+                if part.tobytes() == self.pattern.tobytes():
+                    return x, y
+            at = pixels.find(row, at + 1)
+        return None
+
+    @staticmethod
+    def word() -> list[tuple[str, int]]:
+        """Keys to type, by name and keysym: nobody types the same by accident."""
+        return [secrets.choice(list(_KEYS.items())) for _ in range(_WORD_LENGTH)]
+
+    def has(self, word: Sequence[tuple[str, int]]) -> bool:
+        """Whether these keys were seen, in this order."""
+        names = [name for name, _ in word]
+        return any(self.seen[at : at + len(names)] == names for at in range(len(self.seen)))
+
+
+class Watch:
+    """Looks at one X display. Its methods raise NotTestedError where the display does not answer."""
+
+    def __init__(self, display: str, folder: Path, stack: AsyncExitStack) -> None:
+        self._environment = {**os.environ, "DISPLAY": display}
+        self._folder = folder
+        self._stack = stack
+        self._marker: Marker | None = None
+
+    @property
+    def marker(self) -> Marker:
+        """What `mark` has put on the screen."""
+        if self._marker is None:
+            raise AssertionError("a watch begins with its marker")
+        return self._marker
+
+    async def sees(self, word: Sequence[tuple[str, int]], within: float) -> bool:
+        """Whether these keys are typed into the marker's window within so many seconds."""
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(within):
+                while not self.marker.has(word):  # noqa: ASYNC110 — xev is read by a task that tells nobody
+                    await asyncio.sleep(_LOOK_S)
+        return self.marker.has(word)
+
+    async def holds(self, text: bytes) -> bool:
+        """Whether somebody at the office would paste this text."""
+        held = await asyncio.gather(*map(self._selection, _SELECTIONS))
+        return any(text in selection for selection in held)
+
+    async def copy(self, text: bytes) -> None:
+        """Copy a text at the office, and see that it can be pasted there."""
+        for name in _SELECTIONS:
+            process = await self._start("xclip", "-i", "-quiet", "-selection", name, stdin=PIPE)
+            if process.stdin is None:
+                raise AssertionError("a pipe was asked for")
+            process.stdin.write(text)
+            process.stdin.close()
+        try:
+            async with asyncio.timeout(_PROGRAM_S):
+                while not await self.holds(text):  # noqa: ASYNC110 — X tells only its own clients
+                    await asyncio.sleep(_LOOK_S)
+        except TimeoutError:
+            raise NotTestedError(
+                "nothing could be copied on the watched desktop", "監視中のデスクトップでコピーできません"
+            ) from None
+
+    async def mark(self) -> None:
+        """Show a pattern that nobody can guess, and watch the keys that its window gets."""
+        name = f"telerelay-prove-{secrets.token_hex(4)}"
+        size = _PATTERN[0] * _PATTERN[1]
+        pattern = Image.frombytes("RGB", _PATTERN, b"".join(secrets.choice(_COLOURS) for _ in range(size)))
+        file = self._folder / f"{name}.ppm"
+        pattern.save(file)
+        await self._start("xloadimage", "-quiet", "-title", name, "-geometry", _GEOMETRY, str(file))
+        window = await self._run("xdotool", "search", "--sync", "--onlyvisible", "--name", name)
+        watcher = await self._start(
+            "stdbuf", "-oL", "xev", "-id", window.decode().split()[0], "-event", "keyboard", stdout=PIPE
+        )
+        marker = Marker(pattern, [])
+        reading = asyncio.create_task(_note_keys(watcher, marker.seen))
+        self._stack.push_async_callback(_cancel, reading)
+        self._marker = marker
+
+    async def _selection(self, name: str) -> bytes:
+        # It fails where nobody has copied anything, and waits for an owner that does not answer.
+        process = await self._spawn("xclip", "-o", "-selection", name, stdout=PIPE)
+        try:
+            async with asyncio.timeout(_PROGRAM_S):
+                out, _ = await process.communicate()
+        except TimeoutError:
+            return b""
+        finally:
+            await _stop(process)
+        return out
+
+    async def _run(self, *command: str) -> bytes:
+        process = await self._spawn(*command, stdout=PIPE)
+        try:
+            async with asyncio.timeout(_PROGRAM_S):
+                out, _ = await process.communicate()
+        except TimeoutError:
+            out = b""
+        finally:
+            await _stop(process)
+        if process.returncode != 0 or not out:
+            raise NotTestedError(
+                f"{command[0]} failed on the watched desktop", f"監視中のデスクトップで {command[0]} が失敗"
+            )
+        return out
+
+    async def _start(self, *command: str, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Process:
+        process = await self._spawn(*command, stdin=stdin, stdout=stdout)
+        self._stack.push_async_callback(_stop, process)
+        return process
+
+    async def _spawn(self, *command: str, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Process:
+        try:
+            return await asyncio.create_subprocess_exec(
+                *command,
+                stdin=stdin,
+                stdout=stdout,
+                stderr=DEVNULL,
+                env=self._environment,
+                # A group of its own: Ctrl-C at a terminal reaches us, and we end it in order.
+                process_group=0,
+            )
+        except FileNotFoundError:
+            raise TelerelayError("MACHINE", f"--watch needs {command[0]}, which is not installed") from None
+
+
+@asynccontextmanager
+async def open_watch(display: str) -> AsyncIterator[Watch]:
+    """Watch a display until the context ends. Raises TelerelayError: MACHINE, DESKTOP_ABSENT."""
+    with tempfile.TemporaryDirectory(prefix="telerelay-prove-") as folder:
+        async with AsyncExitStack() as stack:
+            watch = Watch(display, Path(folder), stack)
+            try:
+                await watch.mark()
+            except NotTestedError as error:
+                raise TelerelayError("DESKTOP_ABSENT", f"--watch {display}: {error}") from error
+            yield watch
+
+
+async def _note_keys(watcher: Process, seen: list[str]) -> None:
+    """Take what xev writes; a release bears the same name as its press, in the line of its own event."""
+    if watcher.stdout is None:
+        raise AssertionError("a pipe was asked for")
+    pressed = False
+    async for line in watcher.stdout:
+        text = line.decode(errors="replace")
+        if "event, serial" in text:
+            pressed = text.startswith("KeyPress")
+        elif pressed and (found := _KEY_SEEN.search(text)):
+            seen.append(found[1])
+
+
+async def _cancel(task: "asyncio.Task[None]") -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
+async def _stop(process: Process) -> None:
+    if process.returncode is None:
+        process.terminate()
+        try:
+            async with asyncio.timeout(_PROGRAM_S):
+                await process.wait()
+        except TimeoutError:
+            process.kill()
+            await process.wait()

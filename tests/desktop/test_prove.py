@@ -1,0 +1,300 @@
+"""`telerelay prove` against a real desktop: guarded it passes; with an open agent it names what leaks."""
+
+import asyncio
+import json
+import os
+import re
+import signal
+import time
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass, replace
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+from typing_extensions import override
+
+from telerelay.authority.signing import sign_computer_document
+from telerelay.demo.desktop import Desktop
+from telerelay.demo.programs import Commands, Program
+from telerelay.prove.tries import CATALOGUE
+from telerelay_core import format_computer_id
+from telerelay_endpoint.certificates import Role, RoleKey, encode_certificate
+from telerelay_endpoint.keys import make_key
+from telerelay_endpoint.payloads import ComputerDocument, Grant, Rules
+from telerelay_endpoint.timetable import Span, Timetable
+from tests.kit.condition import eventually
+from tests.kit.hostile.certified import Certified
+from tests.kit.hostile.endpoints import online, running_agent
+from tests.kit.machines import Machines
+from tests.kit.node import NodeProcess
+from tests.kit.tenant import DAY, RULES, Tenant
+
+pytestmark = pytest.mark.timeout(120)
+# The hours of holidays, and no day is one.
+NEVER: Final = Timetable(0, (Span(7, 0, 1),))
+NO_DESKTOP: Final = "127.0.0.1:9"
+JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
+
+
+@dataclass(frozen=True)
+class Ended:
+    """A command that has ended."""
+
+    status: int | None
+    out: str
+    errors: str
+
+    @property
+    def outcomes(self) -> Mapping[str, str]:
+        return {one["id"]: one["outcome"] for one in json.loads(self.out)["tries"]}
+
+
+@dataclass(frozen=True)
+class Office:
+    """An organisation at a node, with a granted device that tries."""
+
+    node: NodeProcess
+    tenant: Tenant
+    home: Path
+
+    @property
+    def machines(self) -> Machines:
+        return Machines(self.node, self.tenant, self.home)
+
+    @property
+    def commands(self) -> Commands:
+        return Commands.under(self.home)
+
+    def publish(self, rules: Rules = RULES, *, grants: tuple[Grant, ...] | None = None) -> None:
+        """What an agent and a node go by, beside the organisation's revocation list."""
+        tenant, granted = self.tenant, (Grant(self.tenant.client, "auditor"),)
+        document = ComputerDocument(
+            computer=tenant.computer,
+            agent=tenant.agent,
+            version=1,
+            issued=tenant.now,
+            expires=tenant.now + DAY,
+            grants=granted if grants is None else grants,
+            rules=rules,
+            label="desk",
+        )
+        with self.node.organisation(tenant, Role.ADMIN) as admin:
+            admin.post_document(sign_computer_document(document, tenant.keys.signer(RoleKey.POLICY)).encoded)
+        with self.node.organisation(tenant, Role.KEEPER) as keeper:
+            keeper.post_document(tenant.stamp())
+
+    def other(self, home: str) -> "Office":
+        """The same device's other computer."""
+        return replace(
+            self,
+            tenant=self.tenant.sibling(computer=os.urandom(10), agent_key=make_key()),
+            home=self.home / home,
+        )
+
+    @property
+    def computer(self) -> str:
+        return format_computer_id(self.tenant.computer)
+
+    @asynccontextmanager
+    async def open_agent(self, desktop: Desktop) -> AsyncIterator[None]:
+        """An agent without a guard."""
+        files, line = self.tenant.files(self.node.folder, Role.AGENT), self.node.line(self.tenant)
+        leaf = self.tenant.chain(Role.AGENT)[0]
+        own = Certified(files.chain, files.key, leaf, self.tenant.agent, self.tenant.computer)
+        dial = {"nodes": [(node.name, list(node.addresses)) for node in line.nodes], "pins": list(line.pins)}
+        address = f"{desktop.host}:{desktop.port}"
+        async with running_agent(own, encode_certificate(self.tenant.root), dial, address) as agent:
+            await online(agent)
+            yield
+
+    @asynccontextmanager
+    async def proving(self, desktop: Desktop | None, *options: str) -> AsyncIterator[Program]:
+        """The command as it runs."""
+        async with self._watching(desktop).running("prove", *self._command(desktop, *options)) as program:
+            yield program
+
+    async def prove(self, desktop: Desktop | None, *options: str) -> Ended:
+        """The command to its end; `desktop` is watched."""
+        name, *words = self._command(desktop, *options)
+        commands = self._watching(desktop)
+        process = await asyncio.create_subprocess_exec(
+            str(commands.folder / name),
+            *words,
+            stdin=DEVNULL,
+            stdout=PIPE,
+            stderr=PIPE,
+            env=dict(commands.environment),
+        )
+        out, errors = await process.communicate()
+        return Ended(process.returncode, out.decode(), errors.decode())
+
+    def _command(self, desktop: Desktop | None, *options: str) -> tuple[str, ...]:
+        watch = () if desktop is None else ("--watch", desktop.display)
+        places = ("--data", str(self.machines.folder(Role.CLIENT)), "--out", str(self.home / "report"))
+        return ("telerelay", "prove", self.computer, *watch, *places, *options)
+
+    def _watching(self, desktop: Desktop | None) -> Commands:
+        if desktop is None:
+            return self.commands
+        cookies = {"XAUTHORITY": str(desktop.folder / "Xauthority")}
+        return replace(self.commands, environment={**self.commands.environment, **cookies})
+
+
+@pytest.fixture(scope="module")
+def node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """One for all: each test has an organisation of its own."""
+    with NodeProcess(tmp_path_factory.mktemp("n")) as running:
+        yield running
+
+
+@pytest.fixture
+def office(node: NodeProcess, tmp_path: Path) -> Office:
+    tenant = Tenant(now=int(time.time()))
+    node.admit(tenant)
+    with node.organisation(tenant, Role.ADMIN) as admin:
+        admin.post_document(tenant.revocations())
+    return Office(node, tenant, tmp_path / "office")
+
+
+class Loads(HTMLParser):
+    """What a page would load, and its texts."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.addresses: list[str | None] = []
+        self.texts: list[str] = []
+
+    @override
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.addresses += [value for name, value in attrs if name in {"src", "href", "srcset", "data"}]
+        assert tag not in {"script", "link", "iframe", "object", "img"}
+
+    @override
+    def handle_data(self, data: str) -> None:
+        self.texts.append(data)
+
+
+async def test_a_guarded_desktop_passes(office: Office, desktop: Desktop) -> None:
+    office.publish()
+    others = {"computer-not-granted", "computer-timing", "grant-expired", "hours-closed"}
+    tries = ",".join(one.id for one in CATALOGUE if one.id not in others)
+    async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
+        proved = await office.prove(desktop, "--only", tries, "--json")
+    assert proved.errors == ""
+    # Nothing but these two may be missing: somebody who types cannot be somebody who only looks.
+    untested = {name for name, outcome in proved.outcomes.items() if outcome != "pass"}
+    assert untested == {"view-only", "document-older"}, proved.out
+    assert proved.status == 0
+    await _report_is_good(office, json.loads(proved.out))
+
+
+async def test_computers_that_must_be_refused_are(office: Office, desktop: Desktop) -> None:
+    closed, expired, foreign = office.other("closed"), office.other("expired"), office.other("foreign")
+    office.publish()
+    closed.publish(replace(RULES, hours=NEVER))
+    expired.publish(grants=(Grant(office.tenant.client, "auditor", not_after=office.tenant.now - 1),))
+    foreign.publish(grants=())
+    named = (
+        *("--closed", closed.computer, "--expired", expired.computer),
+        *("--not-granted", foreign.computer, "--only", "computer,grant,hours"),
+    )
+    async with office.machines.agent(f"{desktop.host}:{desktop.port}"), closed.machines.agent(NO_DESKTOP):
+        proved = await office.prove(None, *named, "--json")
+        assert (set(proved.outcomes.values()), proved.status) == ({"pass"}, 0), proved.out
+        # One that opens is a failure, whatever it was said to be.
+        proved = await office.prove(None, "--expired", office.computer, "--only", "grant", "--json")
+        assert (proved.status, proved.outcomes) == (9, {"grant-expired": "fail"})
+
+
+async def _report_is_good(office: Office, told: dict[str, Any]) -> None:
+    report = office.home / "report"
+    written = (report / "prove.json").read_bytes()
+    assert json.loads(written) == told
+    assert [one["id"] for one in told["requirements"]] == [f"S{number}" for number in range(1, 41)]
+    for one in [*told["requirements"], *told["tries"]]:
+        assert one["why"]["en"]
+        assert JAPANESE.search(one["why"]["ja"])
+    page = Loads()
+    page.feed((report / "prove.html").read_text())
+    assert page.addresses == []
+    shown = " ".join(page.texts)
+    assert all(one["why"]["ja"] in shown and one["id"] in shown for one in told["tries"])
+    # Its signature holds, until somebody alters it.
+    assert (await office.prove(None, "--check", str(report))).status == 0
+    (report / "prove.json").write_bytes(written.replace(b'"fail": 0', b'"fail": 1'))
+    altered = await office.prove(None, "--check", str(report))
+    assert (altered.status, "prove.json is not what was signed" in altered.errors) == (5, True)
+
+
+async def test_an_open_agent_fails_and_what_leaks_is_named(office: Office, desktop: Desktop) -> None:
+    office.publish()
+    tries = "picture,keys,clipboard,files-tightvnc-2,log-in-tight,xvp,encodings"
+    async with office.open_agent(desktop):
+        proved = await office.prove(desktop, "--only", tries, "--json")
+    assert proved.status == 9, proved.errors
+    outcomes = proved.outcomes
+    assert (outcomes["picture"], outcomes["keys"]) == ("pass", "pass")
+    assert {name for name, outcome in outcomes.items() if outcome == "fail"} >= {
+        *("clipboard-in-plain", "clipboard-in-pieces", "clipboard-in-long", "clipboard-in-hidden"),
+        *("clipboard-in-extended", "clipboard-out-plain", "clipboard-out-long"),
+        *("clipboard-out-caps", "clipboard-out-extended"),
+        *("files-tightvnc-2", "log-in-tight", "xvp", "encodings-opaque", "encodings-extensions"),
+    }, proved.out
+
+
+async def test_who_may_only_look_types_nothing(office: Office, desktop: Desktop) -> None:
+    office.publish(replace(RULES, view_only=True))
+    async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
+        proved = await office.prove(desktop, "--view-only", "--only", "picture,keys,view-only", "--json")
+    assert proved.outcomes == {"picture": "pass", "keys": "not tested here", "view-only": "pass"}, (
+        proved.errors
+    )
+    assert proved.status == 0
+
+
+async def test_keys_that_arrive_fail_where_the_rules_should_forbid_them(
+    office: Office, desktop: Desktop
+) -> None:
+    office.publish()
+    async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
+        proved = await office.prove(desktop, "--view-only", "--only", "view-only", "--json")
+        assert (proved.status, proved.outcomes) == (9, {"view-only": "fail"})
+        # Without somebody who watches nothing is a pass.
+        proved = await office.prove(None, "--only", "picture,clipboard-in-plain", "--json")
+        assert set(proved.outcomes.values()) == {"not tested here"}
+        assert proved.status == 9
+
+
+async def test_what_cannot_be_tried_at_all_has_its_own_code(office: Office, desktop: Desktop) -> None:
+    office.publish(grants=())
+    assert (await office.prove(None)).errors.startswith("error[DENIED]")
+    office = office.other("one")
+    office.publish(replace(RULES, sessions=1))
+    assert (await office.prove(None)).status == 4
+    async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
+        refused = await office.prove(None)
+    assert (refused.status, refused.errors[:15]) == (3, "error[SESSIONS]")
+
+
+async def test_ctrl_c_leaves_nothing_on_the_desktop(office: Office, desktop: Desktop) -> None:
+    office.publish()
+
+    async def windows() -> int:
+        listed = await desktop.run("sh", "-c", "xdotool search --name telerelay-prove || true")
+        return len(listed.split())
+
+    async with (
+        office.machines.agent(f"{desktop.host}:{desktop.port}") as agent,
+        office.proving(desktop, "--only", "clipboard") as program,
+    ):
+        await agent.program.event(lambda event: event.get("event") == "session_opened", 20)
+        assert await windows() > 0
+        os.kill(program.pid, signal.SIGINT)
+        assert await program.end() == "ended with status 130"
+        assert await windows() == 0
+        assert not (office.home / "report").exists()
+        await eventually(lambda: "session_ended" in agent.program.log.read_text())
