@@ -1,12 +1,13 @@
 """What the tests in front of a real desktop share."""
 
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
 import pytest_asyncio
 
 from telerelay.demo.desktop import Desktop, open_desktop
+from tests.kit.node import NodeProcess
 from tests.kit.world import World, enrolled
 
 SIZE = (640, 480)
@@ -28,3 +29,10 @@ def world(enrolled_world: World, tmp_path: Path) -> World:
 async def desktop() -> AsyncIterator[Desktop]:
     async with open_desktop(size=SIZE) as opened:
         yield opened
+
+
+@pytest.fixture(scope="session")
+def guarded_node(tmp_path_factory: pytest.TempPathFactory) -> Iterator[NodeProcess]:
+    """A node for the organisations of all tests of the guard; nobody does anything to it."""
+    with NodeProcess(tmp_path_factory.mktemp("n")) as running:
+        yield running

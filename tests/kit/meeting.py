@@ -20,12 +20,21 @@ from tests.kit.tenant import Tenant
 
 
 @asynccontextmanager
-async def agent_of(node: NodeProcess, tenant: Tenant, serve: Serve = greet) -> AsyncIterator[RunningAgent]:
+async def agent_of(
+    node: NodeProcess,
+    tenant: Tenant,
+    serve: Serve = greet,
+    *,
+    guarded: bool = False,
+    password: bytes | None = None,
+) -> AsyncIterator[RunningAgent]:
     """The tenant's agent in front of a desktop, by default an echo that greets first; it is online."""
     own, root = _certified(node, tenant, Role.AGENT), encode_certificate(tenant.root)
     async with (
         open_desktop(serve) as desktop,
-        running_agent(own, root, _dial(node, tenant), desktop.address) as agent,
+        running_agent(
+            own, root, _dial(node, tenant), desktop.address, guarded=guarded, password=password
+        ) as agent,
     ):
         await online(agent)
         yield agent

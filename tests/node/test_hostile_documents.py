@@ -16,6 +16,7 @@ from tests.kit.condition import eventually
 from tests.kit.hostile.certified import Cluster, Office
 from tests.kit.hostile.served import DAY, Documents, ServedAgent, served_agent
 from tests.kit.hostile.world import World, open_world
+from tests.kit.rfb import look, ring, ring_once
 
 GREETING = b"RFB 003.008\n"
 Lie = Callable[[Documents], tuple[str, int, bytes]]
@@ -93,6 +94,18 @@ async def test_a_stamp_that_is_kept_back_runs_out(tmp_path: Path) -> None:
         assert await served(world) == "served"
         agent.ahead = 14 * DAY + 60
         assert await served(world) == "POLICY_STALE"
+        assert "freshness stamp: it expired" in (await agent.says("refused"))["reason"]
+
+
+async def test_a_computer_document_runs_out_beneath_a_fresh_stamp(tmp_path: Path) -> None:
+    world = World(tmp_path)
+    async with open_world(world), _with_documents(world) as agent:
+        agent.ahead = 180 * DAY + 60
+        later = Documents(world, issued=Documents(world).issued + 180 * DAY)
+        await tell(world, "stamp", 2, later.stamp(epoch=2))
+        await agent.says("document", 4)
+        assert await served(world) == "POLICY_STALE"
+        assert "computer document: it expired" in (await agent.says("refused"))["reason"]
 
 
 async def test_a_node_that_sets_nothing_back_cannot_set_the_clock_back_either(tmp_path: Path) -> None:
@@ -234,6 +247,25 @@ async def test_what_is_held_stays_in_force(tmp_path: Path, lie: Lie, by: str) ->
         assert {kind: agent.own.version(kind) for kind in Kind} == held
         assert [address.name for address in agent.own.node_addresses()] == ["first"]
         assert await served(world) == "served"
+
+
+async def test_a_session_runs_on_while_the_node_lies(tmp_path: Path) -> None:
+    """One lie after another, and it is neither cut nor held up."""
+    world = World(tmp_path)
+    async with (
+        open_world(world, ring),
+        _with_documents(world, version=5, revoked=b"x" * 32) as agent,
+        world.client() as client,
+    ):
+        reader, writer = await client.viewer()
+        await look(reader, writer)
+        for number, lie in enumerate(LIES):
+            kind, version, encoded = lie(Documents(world))
+            await tell(world, kind, version, encoded)
+            refused = await agent.says("document_refused", number + 1)
+            assert refused["kind"] == kind
+            await ring_once(reader, writer)
+        assert not client.of(SessionEnded)
 
 
 async def test_an_older_version_is_not_even_fetched(tmp_path: Path) -> None:

@@ -90,20 +90,22 @@ async def open_desktop(
     host: str = "127.0.0.1",
     password: str | None = None,
     user: int | None = None,
+    switches: Sequence[str] = (),
 ) -> AsyncIterator[Desktop]:
     """Start Xvnc; end it and everything on its screen with the context.
 
     `size` in pixels. With `password` (at most 8 characters count) the security type is VncAuth, else None.
-    `user`: the uid that runs it, for which we must be root. Raises DesktopError.
+    `user`: the uid that runs it, for which we must be root. `switches`: more of Xvnc's own.
+    Raises DesktopError.
     """
     place = _Place(Path(tempfile.mkdtemp(prefix="telerelay-desktop-")), user)
     try:
         _hand_over(place.folder, user)
         cookie = secrets.token_hex(16)
         await _add_cookie(place, ":0", cookie)
-        security = await _security(place, password)
+        own = [*await _security(place, password), *switches]
         async with AsyncExitStack() as stack:
-            process, address, display = await _start_xvnc(place, stack, host, size, security)
+            process, address, display = await _start_xvnc(place, stack, host, size, own)
             # Xvnc accepts the cookie by its value; a program looks it up by the name of its display.
             await _add_cookie(place, display, cookie)
             programs = await stack.enter_async_context(AsyncExitStack())
@@ -113,14 +115,14 @@ async def open_desktop(
 
 
 async def _start_xvnc(
-    place: _Place, stack: AsyncExitStack, host: str, size: tuple[int, int], security: list[str]
+    place: _Place, stack: AsyncExitStack, host: str, size: tuple[int, int], switches: list[str]
 ) -> tuple[Process, tuple[str, int], str]:
     for _ in range(_PORT_TRIES):
         port = _free_port(host)
         # The number of the display comes on standard output when Xvnc is ready; nothing when it ends before.
         command = [
             "Xvnc", "-displayfd", "1", "-geometry", f"{size[0]}x{size[1]}", "-depth", "24",
-            "-interface", host, "-rfbport", str(port), *security, "-AlwaysShared",
+            "-interface", host, "-rfbport", str(port), *switches, "-AlwaysShared",
             "-auth", str(place.cookies), "-nolisten", "tcp",
         ]  # fmt: skip
         process = await _start(place, command, stdout=PIPE)

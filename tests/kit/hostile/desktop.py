@@ -51,8 +51,8 @@ async def open_desktop(serve: Serve = greet) -> AsyncIterator[FakeDesktop]:
         desktop.connections.append(writer)
         try:
             await serve(desktop, reader, writer)
-        except ConnectionError:
-            pass
+        except (ConnectionError, asyncio.IncompleteReadError):
+            pass  # whoever left does not come back
         finally:
             writer.close()
 

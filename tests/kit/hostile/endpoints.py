@@ -130,14 +130,24 @@ class RunningClient(Told):
 
 @asynccontextmanager
 async def running_agent(
-    own: Certified, root: bytes, dial: dict[str, Any], desktop: str, *, guarded: bool = False
+    own: Certified,
+    root: bytes,
+    dial: dict[str, Any],
+    desktop: str,
+    *,
+    guarded: bool = False,
+    password: bytes | None = None,
 ) -> AsyncIterator[RunningAgent]:
-    """Run an agent from its first ready connection on. Unless `guarded`, a desktop is a plain byte stream."""
+    """Run an agent from its first ready connection on. Unless `guarded`, a desktop is a plain byte stream.
+
+    `password`: what the guard logs in to the desktop with.
+    """
     handle = Agent(
         dial=Dial(chain=own.chain, key=own.key, **dial),
         root=root,
         computer=format_computer_id(own.computer),
         desktop=desktop,
+        password=password,
         service="rfb",
         program=PROGRAM,
     )
