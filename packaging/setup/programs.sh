@@ -12,12 +12,14 @@ programs=(
     xterm:xterm
     xauth:xauth
     xclock:x11-apps
+    setxkbmap:x11-xkb-utils
     xdpyinfo:x11-utils
     xwininfo:x11-utils
     xsetroot:x11-xserver-utils
     xdotool:xdotool
     xclip:xclip
     xloadimage:xloadimage
+    x11vnc:x11vnc
     nft:nftables
     ip:iproute2
     setpriv:util-linux
@@ -29,6 +31,7 @@ programs=(
 files=(
     /usr/include/stdlib.h:libc6-dev
     /usr/share/fonts/truetype/dejavu/DejaVuSansMono.ttf:fonts-dejavu-core
+    /usr/share/fonts/opentype/ipafont-gothic/ipag.ttf:fonts-ipafont-gothic
 )
 
 # sbin is not on the path of every ordinary user.
