@@ -8,6 +8,8 @@ from typing import Final
 
 from telerelay_agent.desktop import parse_desktop
 from telerelay_agent.documents import OwnDocuments
+from telerelay_agent.harden.plan import look
+from telerelay_agent.harden.settings import settings_of_this_machine
 from telerelay_agent.settings import PROGRAM
 from telerelay_agent.verdict import why_stale
 from telerelay_endpoint.api import NodeApi
@@ -39,6 +41,7 @@ def check_agent(config: Path | None) -> Iterator[Finding]:
     yield from check_disk(settings.data)
     yield from check_clock_source()
     yield from check_desktop(settings.desktop)
+    yield _check_hardened(settings.data)
     yield from _check_documents(settings.data)
     yield from check_device(settings.data, "telerelay-agent enrol", _ask)
 
@@ -82,6 +85,20 @@ def _first_bytes(desktop: str) -> bytes:
         connected = socket.create_connection((host.strip("[]"), int(port)), ANSWER_S)
     with connected:
         return connected.recv(_VERSION_LINE, socket.MSG_WAITALL)
+
+
+def _check_hardened(folder: Path) -> Finding:
+    """Whether this PC's own settings stand behind the guard. They are its second layer: nothing fails."""
+    check = Check("hardened")
+    rows = look(settings_of_this_machine(folder))
+    left = [row.setting.id for row in rows if not row.is_met]
+    if not left:
+        return check.ok("this PC's own settings are as they should be", "この PC 側の設定に問題はありません")
+    return check.warn(
+        f"{len(left)} of this PC's own settings are not as they should be: {', '.join(left)}",
+        f"この PC 側の設定のうち {len(left)} 件が推奨どおりではありません: {', '.join(left)}",
+        "telerelay-agent harden --apply",
+    )
 
 
 def _check_documents(folder: Path) -> Iterator[Finding]:

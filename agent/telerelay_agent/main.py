@@ -1,4 +1,4 @@
-"""Entry point of the command `telerelay-agent`: enrol, run, status, import, doctor, config."""
+"""Entry point of the command `telerelay-agent`: enrol, run, status, import, harden, doctor, config."""
 
 from pathlib import Path
 from typing import Annotated, NoReturn
@@ -65,7 +65,7 @@ def telerelay_agent(
 
     A setting comes from the arguments, else from the environment (TELERELAY_AGENT_…), else from the file.
     """
-    use_settings(context, PROGRAM, config, ("enrol", "run", "status"))
+    use_settings(context, PROGRAM, config, ("enrol", "run", "status", "harden"))
 
 
 @app.command()
@@ -168,6 +168,44 @@ def import_(
     from telerelay_agent.carrying import import_documents
 
     import_documents(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name), documents)
+
+
+@app.command()
+def harden(
+    check: Annotated[
+        bool, typer.Option("--check", help="Tell how each setting stands; change nothing.")
+    ] = False,
+    apply: Annotated[
+        bool, typer.Option("--apply", help="List what would change, ask, and change it.")
+    ] = False,
+    undo: Annotated[bool, typer.Option("--undo", help="Put back what --apply changed.")] = False,
+    yes: Annotated[bool, typer.Option("--yes", help="Agree to what is listed without being asked.")] = False,
+    data: DataOption = None,
+    json: JsonOption = False,
+    lang: LangOption = None,
+) -> None:
+    """Close clipboard, files and devices in the desktop's own settings too, behind the guard; or undo that.
+
+    Nothing is changed that was not listed and agreed to, and every change is in a journal before it is made.
+    Only programs that are installed are touched. Exit 9 when a setting is not as it should be.
+
+    Examples:
+
+      telerelay-agent harden --check
+
+      sudo telerelay-agent harden --apply
+
+      telerelay-agent harden --undo --yes
+    """
+    from telerelay_agent.harden.command import Task
+    from telerelay_agent.harden.command import harden as carry_out
+    from telerelay_endpoint.errors import TelerelayError
+
+    asked = {Task.CHECK: check, Task.APPLY: apply, Task.UNDO: undo}
+    tasks = [task for task, is_asked in asked.items() if is_asked]
+    if len(tasks) != 1:
+        raise TelerelayError("USAGE", "one of --check, --apply and --undo says what to do")
+    carry_out(Console(json=json, lang=lang), data or places.data_folder(PROGRAM.name), tasks[0], agreed=yes)
 
 
 @app.command()

@@ -9,8 +9,10 @@ from pathlib import Path
 
 import telerelay_core as core
 from telerelay_agent import __version__
+from telerelay_agent.awake import Awake
 from telerelay_agent.desktop import Desktop
 from telerelay_agent.documents import Fetching, OwnDocuments
+from telerelay_agent.harden.settings import KEEP_AWAKE_FILE
 from telerelay_agent.service import Log, Service
 from telerelay_agent.state import State, StateFile, only_one
 from telerelay_endpoint.admission import Request
@@ -57,6 +59,7 @@ async def _serve(
     source = _Source(credentials, own)
     fetching = Fetching(source.fetch)
     service = Service(agent, own, clock, state, log, fetching.want)
+    awake = Awake(credentials.folder / KEEP_AWAKE_FILE, log)
 
     interrupted = _stop_on_signal(agent)
     turned_away: TelerelayError | None = None
@@ -68,6 +71,7 @@ async def _serve(
                 if isinstance(event, core.Stopped):
                     break
                 _tell(service, event)
+                awake.update(needed=state.state.node is not None or bool(state.state.sessions))
                 if isinstance(event, core.AgentOffline) and event.retry_ms is None:
                     turned_away = TelerelayError(event.code, "the node does not want this agent back")
                     agent.stop()
@@ -75,6 +79,7 @@ async def _serve(
         fetching_task.cancel()
         with suppress(asyncio.CancelledError):
             await fetching_task
+        await awake.close()
     log.info("stopped")
     if turned_away is not None:
         raise turned_away
