@@ -7,8 +7,8 @@ import pty
 import random
 import signal
 import subprocess
-from asyncio.subprocess import DEVNULL
-from collections.abc import AsyncIterator, Sequence
+from asyncio.subprocess import DEVNULL, PIPE
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import pytest
 
+from telerelay.demo.desktop import Desktop
 from tests.kit.condition import eventually
 from tests.kit.doctor import AGENT
 from tests.kit.rfb import Viewer, cut_text, open_viewer
@@ -65,8 +66,10 @@ class OfficePc:
 
     def inside(self, *command: str) -> Sequence[str]:
         """The command where /etc is ours. Needs root."""
-        ours = 'mount --bind "$0" /etc && exec "$@"'
-        return ["unshare", "--mount", "sh", "-c", ours, str(self.etc), *command]
+        # A real xrdp is hidden, so that there is none unless a test pretends.
+        hide = '{ test ! -e "$1" || mount --bind /dev/null "$1"; }'
+        ours = f'mount --bind "$0" /etc && {hide} && shift && exec "$@"'
+        return ["unshare", "--mount", "sh", "-c", ours, str(self.etc), "/usr/sbin/xrdp", *command]
 
     def run(self, *command: str, said: str = "") -> "subprocess.CompletedProcess[str]":
         return subprocess.run(
@@ -190,12 +193,41 @@ async def test_a_real_xvnc_has_no_clipboard_once_it_is_hardened(pc: OfficePc) ->
         assert await arrives_at_the_office(pc, display, viewer)
 
 
+async def x11vnc_as_it_starts(pc: OfficePc, desktop: Desktop) -> Mapping[str, str]:
+    """What a real x11vnc says of its own settings when it starts in front of the desktop."""
+    process = await asyncio.create_subprocess_exec(
+        "x11vnc", "-v", "-display", desktop.display, "-auth", str(desktop.folder / "Xauthority"),
+        "-localhost", "-nopw", "-rfbport", str(20_000 + random.randrange(1_000, 9_000)),
+        env=pc.environment, stdout=DEVNULL, stderr=PIPE,
+    )  # fmt: skip
+    assert process.stderr
+    said: dict[str, str] = {}
+    async with asyncio.timeout(30):
+        # The last one that it says.
+        while "deny_all" not in said:
+            name, _, value = (await process.stderr.readline()).decode().partition(":")
+            said[name.strip()] = value.strip()
+            assert not process.stderr.at_eof()
+    process.kill()
+    await process.wait()
+    return said
+
+
+async def test_a_real_x11vnc_takes_it_up(pc: OfficePc, desktop: Desktop) -> None:
+    (pc.home / ".x11vncrc").write_text("forever\n-tightfilexfer # files\n")
+    before = await x11vnc_as_it_starts(pc, desktop)
+    pc.harden("--apply", "--yes", exit_code=0)
+    hardened = await x11vnc_as_it_starts(pc, desktop)
+    switches = ("watchsel", "watchprim", "noremote", "tightfilexfer", "conn_once")
+    assert [before[name] for name in switches] == ["1", "1", "0", "1", "0"]
+    assert [hardened[name] for name in switches] == ["0", "0", "1", "0", "0"]
+
+
 # ---------------------------------------------------------------- the command
 
 
 def test_everything_is_listed_set_and_put_back(pc: OfficePc) -> None:
-    for program in ("xrdp", "x11vnc"):
-        pc.pretend_to_have(program)
+    pc.pretend_to_have("xrdp")
     (pc.etc / "xrdp").mkdir()
     (pc.etc / "xrdp" / "xrdp.ini").write_text(XRDP_INI)
     (pc.etc / "xrdp" / "sesman.ini").write_text("[Security]\nRestrictInboundClipboard=none\n")

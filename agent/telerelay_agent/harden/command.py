@@ -100,7 +100,7 @@ def _line(console: Console, row: Row) -> str:
     setting = row.setting
     becomes = "" if row.is_met else f" → {_shown(setting.wanted)}"
     lines = [
-        f"{row.standing:<8}{setting.id:<32}{setting.place.address} {setting.key}: {_values(row)}{becomes}",
+        f"{row.standing:<8}{setting.id:<34}{setting.place.address} {setting.key}: {_values(row)}{becomes}",
     ]
     if not row.is_met:
         lines.append(f"{console.text('why', '理由')}: {console.text(*setting.why)}")
@@ -152,10 +152,10 @@ def _record(row: Row) -> Mapping[str, Any]:
 # ---------------------------------------------------------------- undo
 
 _UNDONE: Final = {
-    Undoing.RESTORE: ("is put back byte for byte", "元の内容に戻します"),
-    Undoing.DONE: ("is as it was before already", "すでに元の設定です"),
+    Undoing.RESTORE: ("byte for byte as it was", "元の内容どおり"),
+    Undoing.DONE: ("as it was before already", "すでに元の設定"),
     Undoing.FOREIGN: (
-        "was changed by somebody since, and stays: put its settings back by hand, then run this again",
+        "changed by somebody since, so it stays: put its settings back by hand, then run this again",
         "その後ほかで変更されたため、そのままにします。手作業で元の設定に戻してから、もう一度実行してください",
     ),
 }
