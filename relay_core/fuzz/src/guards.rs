@@ -2,14 +2,14 @@
 //!
 //! What passes is read again here, by a reader of its own that knows nothing but whole messages: only what the tables name may come.
 use telerelay_guard::rfb::{Guard, OWN, Refusal, Secret, Settings};
-use telerelay_guard::{Side, Sink};
+use telerelay_guard::{Machine, Side, Sink};
 use telerelay_wire::Moment;
 
 /// What the guard put for each side.
 #[derive(Debug, Default, PartialEq, Eq)]
-struct Put {
-    to_client: Vec<u8>,
-    to_desktop: Vec<u8>,
+pub(crate) struct Put {
+    pub(crate) to_client: Vec<u8>,
+    pub(crate) to_desktop: Vec<u8>,
 }
 
 impl Sink for Put {
@@ -22,7 +22,7 @@ impl Sink for Put {
 }
 
 /// The encodings of §7, all asked for at once.
-const ASKED: [i32; 12] = [0, 1, 6, 16, -223, -224, -239, -258, -307, -308, -312, -313];
+pub(crate) const ASKED: [i32; 12] = [0, 1, 6, 16, -223, -224, -239, -258, -307, -308, -312, -313];
 
 /// The viewer's handshake, the desktop's, and what makes every answer possible.
 fn begun(settings: Settings) -> (Guard, Put) {
@@ -95,10 +95,7 @@ pub fn guard_client(input: &[u8]) {
         };
         let put = however_cut(|| begun(settings()), Side::Client, input);
         assert!(put.to_client.is_empty(), "a client hears itself");
-        let mut rest = &put.to_desktop[..];
-        while let Some(length) = client_message(rest, view_only) {
-            rest = rest.get(length..).unwrap_or_default();
-        }
+        read_for_desktop(&put.to_desktop, view_only);
     }
 }
 
@@ -123,9 +120,20 @@ pub fn guard_desktop(input: &[u8]) {
     );
     let put = however_cut(|| begun(Settings::default()), Side::Desktop, input);
     assert!(put.to_desktop.is_empty(), "a desktop hears itself");
-    let mut rest = &put.to_client[..];
-    while let Some(length) = desktop_message(rest) {
-        rest = rest.get(length..).unwrap_or_default();
+    read_for_client(&put.to_client);
+}
+
+/// Reads what passes to the desktop.
+pub(crate) fn read_for_desktop(mut bytes: &[u8], view_only: bool) {
+    while let Some(length) = client_message(bytes, view_only) {
+        bytes = bytes.get(length..).unwrap_or_default();
+    }
+}
+
+/// Reads what passes to the client.
+pub(crate) fn read_for_client(mut bytes: &[u8]) {
+    while let Some(length) = desktop_message(bytes) {
+        bytes = bytes.get(length..).unwrap_or_default();
     }
 }
 

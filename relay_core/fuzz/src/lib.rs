@@ -8,12 +8,14 @@
 )]
 
 mod guards;
+mod redraws;
 mod strangers;
 
 use core::fmt::Display;
 use core::str::FromStr;
 
 pub use guards::{guard_client, guard_desktop};
+pub use redraws::redraw;
 pub use strangers::{certificates, hello};
 use telerelay_wire::frame::{FrameError, Layer, Reader};
 use telerelay_wire::ids::{AttemptId, ComputerId, NodeName};
@@ -33,6 +35,7 @@ pub const TARGETS: &[Target] = &[
     ("hello", hello),
     ("ids", ids),
     ("records", records),
+    ("redraw", redraw),
     ("session", session),
 ];
 

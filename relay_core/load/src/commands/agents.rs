@@ -233,6 +233,7 @@ async fn allow_all(agents: Arc<[Agent]>, mut questions: mpsc::UnboundedReceiver<
         resume_limit: 0,
         idle_timeout: 0,
         view_only: false,
+        watermark: None,
         shown: Vec::new(),
     };
     while let Some((number, path)) = questions.recv().await {

@@ -5,8 +5,9 @@
 //! does not read.
 use std::io;
 
+use telerelay_guard::redraw::{Mark, Redraw};
 use telerelay_guard::rfb::{Guard, OWN, Refusal, Settings};
-use telerelay_guard::{Side, Sink};
+use telerelay_guard::{Machine, Side, Sink};
 use telerelay_session::{Role, Session};
 use telerelay_wire::{Moment, limits};
 
@@ -15,7 +16,7 @@ use crate::local::Local;
 /// A guard, and what it has for the desktop.
 #[derive(Debug)]
 pub(crate) struct Guarded {
-    guard: Guard,
+    guard: Box<dyn Machine>,
     /// What the desktop has not taken yet: what became of one piece of the client's stream, and a handshake.
     for_desktop: Vec<u8>,
     /// The viewer's answers of one call.
@@ -26,9 +27,10 @@ pub(crate) struct Guarded {
 }
 
 impl Guarded {
-    /// The session is open and its desktop connected: greets the viewer.
+    /// The session is open and its desktop connected: greets the viewer. With a `mark` the screen is drawn anew.
     pub(crate) fn begin<R: Role>(
         settings: Settings,
+        mark: Option<Mark>,
         session: &mut Session<R>,
         now: Moment,
     ) -> Self {
@@ -37,7 +39,10 @@ impl Guarded {
             client: &mut for_client,
             desktop: &mut for_desktop,
         };
-        let guard = Guard::begin(settings, now, &mut sink);
+        let guard: Box<dyn Machine> = match mark {
+            Some(mark) => Box::new(Redraw::begin(settings, Some(mark), now, &mut sink)),
+            None => Box::new(Guard::begin(settings, now, &mut sink)),
+        };
         put(session, &for_client);
         for_client.clear();
         Self {
@@ -49,9 +54,19 @@ impl Guarded {
         }
     }
 
-    /// How many bytes of the desktop may be taken: what the guard itself says to the viewer has room beside them.
-    pub(crate) fn room<R: Role>(session: &Session<R>) -> usize {
-        session.room_for_local().saturating_sub(OWN)
+    /// How many bytes of the desktop may be taken.
+    pub(crate) fn room<R: Role>(&self, session: &Session<R>) -> usize {
+        self.guard.desktop_room(session.room_for_local())
+    }
+
+    /// Draws for the viewer as far as there is room: whether anything was drawn.
+    pub(crate) fn draw<R: Role>(&mut self, session: &mut Session<R>) -> bool {
+        let room = session.room_for_local();
+        let mut sink = Through {
+            session,
+            desktop: &mut self.for_desktop,
+        };
+        self.guard.draw(room, &mut sink) > 0
     }
 
     /// Takes what the desktop said.

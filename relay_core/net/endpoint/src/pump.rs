@@ -246,7 +246,7 @@ impl Attached {
     /// How many of its bytes may be read.
     fn room<R: Role>(&self, session: &Session<R>) -> usize {
         match &self.guarded {
-            Some(_) => Guarded::room(session),
+            Some(guarded) => guarded.room(session),
             None => session.room_for_local(),
         }
     }
@@ -292,6 +292,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         let mut buffer = vec![0; limits::LOCAL_READ];
         loop {
             let mut moved = self.read_local(&mut buffer);
+            moved |= self.draw();
             moved |= self.write_path()?;
             moved |= self.read_path()?;
             self.time_passed();
@@ -499,6 +500,17 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             }
         }
         moved > 0
+    }
+
+    /// Lets the guard draw what the viewer waits for.
+    fn draw(&mut self) -> bool {
+        match &mut self.local {
+            Some(Attached {
+                guarded: Some(guarded),
+                ..
+            }) => guarded.draw(&mut self.session),
+            _ => false,
+        }
     }
 
     fn write_local(&mut self) -> bool {

@@ -8,7 +8,7 @@ use std::alloc::{GlobalAlloc, Layout, System};
 use std::cell::Cell;
 
 use telerelay_guard::rfb::{Guard, Secret, Settings};
-use telerelay_guard::{Side, Sink};
+use telerelay_guard::{Machine, Side, Sink};
 use telerelay_wire::Moment;
 
 struct Counting;

@@ -167,6 +167,11 @@ limits! {
     GUARD_HANDSHAKE "guard_handshake_s" seconds 10;
     GUARD_NAME "guard_name" usize 255;
     GUARD_FENCE "guard_fence" u8 64;
+    GUARD_PIXELS "guard_pixels" usize 33_177_600;
+    GUARD_RECTANGLE "guard_rectangle" usize 65_536;
+    GUARD_TURN "guard_turn" usize 262_144;
+    GUARD_CURSOR "guard_cursor" usize 256;
+    GUARD_MARK "guard_mark" usize 1_048_576;
     API_READ "api_read" usize 16_384;
     AUDIT_GROUP "audit_group_ms" milliseconds 20;
     AUDIT_GROUP_ROWS "audit_group_rows" u64 100;

@@ -463,7 +463,10 @@ class SessionEnded:
 
 @final
 class SessionRules:
-    """What the agent's verdict allows for one session; rules come from the computer document."""
+    """What the agent's verdict allows for one session; rules come from the computer document.
+
+    `watermark`: the width of a pattern in pixels, and its weights row by row, each a signed byte (docs/GUARD.md §13).
+    """
 
     def __new__(
         cls,
@@ -472,6 +475,7 @@ class SessionRules:
         resume_limit_s: int,
         idle_timeout_s: int,
         view_only: bool = False,
+        watermark: tuple[int, bytes] | None = None,
         shown: Sequence[str],
     ) -> SessionRules: ...
 

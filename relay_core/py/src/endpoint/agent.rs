@@ -3,7 +3,9 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
-use telerelay_endpoint::{self as endpoint, AgentConfig, AgentEvent, LocalAddress, Secret, Sink};
+use telerelay_endpoint::{
+    self as endpoint, AgentConfig, AgentEvent, LocalAddress, Mark, Secret, Sink,
+};
 use telerelay_leg::trust::Identity;
 use telerelay_wire::ids::{DeviceId, PathId, Program, Service};
 use telerelay_wire::limits;
@@ -100,21 +102,27 @@ pub(crate) struct SessionRules(endpoint::SessionRules);
 #[pymethods]
 impl SessionRules {
     #[new]
-    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, shown))]
+    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, watermark=None, shown))]
     fn new(
         sessions: u16,
         resume_limit_s: u32,
         idle_timeout_s: u32,
         view_only: bool,
+        watermark: Option<(u16, &[u8])>,
         shown: Vec<String>,
-    ) -> Self {
-        Self(endpoint::SessionRules {
+    ) -> Result<Self, Failure> {
+        let watermark = watermark.map(|(width, weights)| {
+            let weights: Vec<i8> = weights.iter().map(|weight| weight.cast_signed()).collect();
+            Mark::new(width, &weights).map_err(usage)
+        });
+        Ok(Self(endpoint::SessionRules {
             sessions,
             resume_limit: resume_limit_s,
             idle_timeout: idle_timeout_s,
             view_only,
+            watermark: watermark.transpose()?,
             shown,
-        })
+        }))
     }
 }
 

@@ -7,6 +7,7 @@ use std::net::IpAddr;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
+use telerelay_guard::redraw::Mark;
 use telerelay_guard::rfb::Secret;
 use telerelay_leg::config::Language;
 use telerelay_leg::credentials::Credentials;
@@ -69,6 +70,8 @@ pub struct SessionRules {
     pub idle_timeout: u32,
     /// The client sees and does not type.
     pub view_only: bool,
+    /// What is drawn over the screen.
+    pub watermark: Option<Mark>,
     /// What the person is shown.
     pub shown: Vec<String>,
 }

@@ -240,7 +240,9 @@ impl AgentSide {
                     view_only: self.rules.view_only,
                     secret: self.office.secret.clone(),
                 };
-                Some(Guarded::begin(settings, session, self.office.clock.now()))
+                let mark = self.rules.watermark.clone();
+                let now = self.office.clock.now();
+                Some(Guarded::begin(settings, mark, session, now))
             }
             #[cfg(feature = "open")]
             Guarding::Open => None,

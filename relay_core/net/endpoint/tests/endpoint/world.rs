@@ -369,6 +369,7 @@ pub(crate) fn rules(sessions: u16) -> SessionRules {
         resume_limit: 0,
         idle_timeout: 0,
         view_only: false,
+        watermark: None,
         shown: vec![format!("sessions={sessions}")],
     }
 }

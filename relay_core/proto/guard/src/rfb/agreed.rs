@@ -1,6 +1,9 @@
 //! What both directions must know of each other to follow the desktop (docs/GUARD.md §7, §8).
+use super::client::{Fate, Picture};
 use super::encoding::{Encoding, Encodings};
+use super::fence::{Fence, MARKED};
 use super::refusal::Refusal;
+use crate::feed::Feed;
 
 /// Bytes of one pixel.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -20,7 +23,7 @@ impl PixelSize {
 
 /// What goes before a `SetPixelFormat`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) enum Before {
+enum Before {
     Nothing,
     /// The guard's own fence, whose answer says where the format changes.
     Mark,
@@ -59,19 +62,9 @@ impl Agreed {
         self.pixels
     }
 
-    /// The client names another format (the table of §8).
-    pub(crate) fn change_pixels(&mut self, size: PixelSize) -> Result<Before, Refusal> {
-        if size == self.next_pixels.unwrap_or(self.pixels) {
-            Ok(Before::Nothing)
-        } else if !self.asked_for_pixels {
-            self.pixels = size;
-            Ok(Before::Nothing)
-        } else if self.next_pixels.is_none() && self.client_has_fences && self.desktop_has_fences {
-            self.next_pixels = Some(size);
-            Ok(Before::Mark)
-        } else {
-            Err(Refusal::PixelsMidway)
-        }
+    /// What the desktop may use.
+    pub(crate) fn asked(&self) -> &Encodings {
+        &self.asked
     }
 
     /// The desktop answers the guard's own fence: the format changes here, if it says that it kept to that.
@@ -83,19 +76,6 @@ impl Agreed {
             }
             _ => Err(Refusal::DesktopFence),
         }
-    }
-
-    /// The client's list has changed.
-    pub(crate) fn ask(&mut self, encodings: &Encodings) {
-        self.client_has_fences = encodings.contains(Encoding::Fence);
-        for encoding in encodings.iter() {
-            self.asked.insert(encoding);
-        }
-    }
-
-    /// The client asks for pixels.
-    pub(crate) fn ask_for_pixels(&mut self) {
-        self.asked_for_pixels = true;
     }
 
     /// Whether the desktop may send pixels at all.
@@ -112,13 +92,52 @@ impl Agreed {
         self.desktop_has_fences = true;
     }
 
-    /// The encoding of that number, which the desktop uses.
-    pub(crate) fn used(&self, number: i32) -> Result<Encoding, Refusal> {
-        match Encoding::of(number) {
-            // A client need not name it (RFC 6143 §7.7).
-            Some(Encoding::Raw) => Ok(Encoding::Raw),
-            Some(encoding) if self.asked.contains(encoding) => Ok(encoding),
-            _ => Err(Refusal::DesktopEncoding { number }),
+    /// The client names another format (the table of §8).
+    fn change_pixels(&mut self, size: PixelSize) -> Result<Before, Refusal> {
+        if size == self.next_pixels.unwrap_or(self.pixels) {
+            Ok(Before::Nothing)
+        } else if !self.asked_for_pixels {
+            self.pixels = size;
+            Ok(Before::Nothing)
+        } else if self.next_pixels.is_none() && self.client_has_fences && self.desktop_has_fences {
+            self.next_pixels = Some(size);
+            Ok(Before::Mark)
+        } else {
+            Err(Refusal::PixelsMidway)
         }
+    }
+}
+
+impl Picture for Agreed {
+    fn pixel_format(&mut self, message: &[u8; 20], feed: &mut Feed<'_>) -> Result<Fate, Refusal> {
+        let bits = message[4];
+        let size = PixelSize::of(bits).ok_or(Refusal::ClientPixels { bits })?;
+        if self.change_pixels(size)? == Before::Mark {
+            feed.say(&MARKED);
+        }
+        Ok(Fate::Pass)
+    }
+
+    fn encodings(&mut self, named: &Encodings, feed: &mut Feed<'_>) {
+        let (message, length) = named.message();
+        feed.say(&message[..length]);
+        self.client_has_fences = named.contains(Encoding::Fence);
+        for encoding in named.iter() {
+            self.asked.insert(encoding);
+        }
+    }
+
+    fn request(&mut self, _: &[u8; 10]) -> Fate {
+        self.asked_for_pixels = true;
+        Fate::Pass
+    }
+
+    fn continuous(&mut self, [_, enable, ..]: &[u8; 10]) -> Fate {
+        self.asked_for_pixels |= *enable != 0;
+        Fate::Pass
+    }
+
+    fn fence(&mut self, flags: u32) -> Option<u32> {
+        Some(flags & !Fence::SYNC_NEXT)
     }
 }

@@ -1,11 +1,35 @@
 //! What the client may say (docs/GUARD.md §5, §9).
 use telerelay_wire::{Moment, limits};
 
-use super::agreed::{Agreed, Before, PixelSize};
 use super::encoding::{Encoding, Encodings};
-use super::fence::{Fence, MARKED, is_marked};
+use super::fence::{Fence, is_marked};
 use super::refusal::Refusal;
 use crate::feed::{Feed, Stop};
+
+/// What the client's wishes for its picture come to: that is not the same where the guard follows (§5, §8) and where it draws (§13).
+pub(crate) trait Picture {
+    /// A `SetPixelFormat`.
+    fn pixel_format(&mut self, message: &[u8; 20], feed: &mut Feed<'_>) -> Result<Fate, Refusal>;
+
+    /// The encodings of a list that can be followed; the list itself goes nowhere.
+    fn encodings(&mut self, named: &Encodings, feed: &mut Feed<'_>);
+
+    /// A `FramebufferUpdateRequest`.
+    fn request(&mut self, message: &[u8; 10]) -> Fate;
+
+    /// An `EnableContinuousUpdates`.
+    fn continuous(&mut self, message: &[u8; 10]) -> Fate;
+
+    /// The flags with which a fence goes on; `None`: it does not.
+    fn fence(&mut self, flags: u32) -> Option<u32>;
+}
+
+/// What becomes of a message.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Fate {
+    Pass,
+    Drop,
+}
 
 /// The client's messages, from `ServerInit` on.
 #[derive(Debug)]
@@ -45,7 +69,7 @@ impl Client {
     pub(crate) fn step(
         &mut self,
         feed: &mut Feed<'_>,
-        agreed: &mut Agreed,
+        picture: &mut impl Picture,
         now: Moment,
     ) -> Result<(), Stop> {
         match &mut self.rest {
@@ -54,13 +78,11 @@ impl Client {
             Rest::Drop(left) => feed.drop(left)?,
             Rest::List { left, named } => {
                 filter(left, named, feed)?;
-                let (message, length) = named.message();
-                feed.say(&message[..length]);
-                agreed.ask(named);
+                picture.encodings(named, feed);
             }
         }
         self.rest = Rest::Nothing;
-        self.rest = self.message(feed, agreed, now)?;
+        self.rest = self.message(feed, picture, now)?;
         Ok(())
     }
 
@@ -68,12 +90,15 @@ impl Client {
     fn message(
         &mut self,
         feed: &mut Feed<'_>,
-        agreed: &mut Agreed,
+        picture: &mut impl Picture,
         now: Moment,
     ) -> Result<Rest, Stop> {
         let [kind] = feed.peek()?;
         match kind {
-            0 => set_pixel_format(feed, agreed),
+            0 => {
+                let message = feed.peek()?;
+                Ok(Rest::of(20, picture.pixel_format(&message, feed)?))
+            }
             2 => {
                 let [_, _, a, b] = feed.peek()?;
                 feed.skip::<4>()?;
@@ -82,11 +107,7 @@ impl Client {
                     named: Encodings::NONE,
                 })
             }
-            3 => {
-                feed.peek::<10>()?;
-                agreed.ask_for_pixels();
-                Ok(Rest::Pass(10))
-            }
+            3 => Ok(Rest::of(10, picture.request(&feed.peek()?))),
             4 => self.input::<8>(feed, now),
             5 => self.input::<6>(feed, now),
             6 => {
@@ -94,14 +115,8 @@ impl Client {
                 let length = i32::from_be_bytes([a, b, c, d]).unsigned_abs();
                 Ok(Rest::Drop(8 + u64::from(length)))
             }
-            150 => {
-                let [_, enable, ..] = feed.peek::<10>()?;
-                if enable != 0 {
-                    agreed.ask_for_pixels();
-                }
-                Ok(Rest::Pass(10))
-            }
-            Fence::TYPE => fence(feed),
+            150 => Ok(Rest::of(10, picture.continuous(&feed.peek()?))),
+            Fence::TYPE => fence(feed, picture),
             251 => {
                 let [.., screens, _] = feed.peek::<8>()?;
                 Ok(self.unless_view_only(8 + 16 * u64::from(screens)))
@@ -131,6 +146,15 @@ impl Client {
     }
 }
 
+impl Rest {
+    fn of(length: u64, fate: Fate) -> Self {
+        match fate {
+            Fate::Pass => Self::Pass(length),
+            Fate::Drop => Self::Drop(length),
+        }
+    }
+}
+
 /// Reads encodings and keeps those that can be followed.
 fn filter(left: &mut u16, named: &mut Encodings, feed: &mut Feed<'_>) -> Result<(), Stop> {
     while *left > 0 {
@@ -143,16 +167,7 @@ fn filter(left: &mut u16, named: &mut Encodings, feed: &mut Feed<'_>) -> Result<
     Ok(())
 }
 
-fn set_pixel_format(feed: &mut Feed<'_>, agreed: &mut Agreed) -> Result<Rest, Stop> {
-    let [_, _, _, _, bits, ..] = feed.peek::<20>()?;
-    let size = PixelSize::of(bits).ok_or(Refusal::ClientPixels { bits })?;
-    if agreed.change_pixels(size)? == Before::Mark {
-        feed.say(&MARKED);
-    }
-    Ok(Rest::Pass(20))
-}
-
-fn fence(feed: &mut Feed<'_>) -> Result<Rest, Stop> {
+fn fence(feed: &mut Feed<'_>, picture: &mut impl Picture) -> Result<Rest, Stop> {
     let fence = Fence::of(feed.peek()?);
     if fence.length > limits::GUARD_FENCE {
         return Err(Refusal::ClientFence.into());
@@ -162,7 +177,11 @@ fn fence(feed: &mut Feed<'_>) -> Result<Rest, Stop> {
     }
     feed.skip::<9>()?;
     let length = fence.length.into();
-    let flags = fence.flags & !Fence::SYNC_NEXT;
-    feed.say(&Fence { flags, ..fence }.head());
-    Ok(Rest::Pass(length))
+    Ok(match picture.fence(fence.flags) {
+        Some(flags) => {
+            feed.say(&Fence { flags, ..fence }.head());
+            Rest::Pass(length)
+        }
+        None => Rest::Drop(length),
+    })
 }

@@ -1,11 +1,9 @@
 //! What the desktop may say (docs/GUARD.md §6, §7).
-use telerelay_wire::limits;
-
 use super::agreed::Agreed;
 use super::encoding::Encoding;
 use super::fence::{Fence, is_marked};
+use super::head::{Message, Rectangle, behind_head};
 use super::name::Name;
-use super::refusal::Refusal;
 use crate::feed::{Feed, Stop};
 
 /// The desktop's messages, from `ServerInit` on.
@@ -68,54 +66,44 @@ impl Desktop {
 
     /// Judges a message by its head.
     fn message(&mut self, feed: &mut Feed<'_>, agreed: &mut Agreed) -> Result<Rest, Stop> {
-        let [kind] = feed.peek()?;
-        match kind {
-            0 => {
-                let [_, _, a, b] = feed.peek()?;
+        Ok(match Message::peek(feed, agreed.asked())? {
+            Message::Update(rectangles) => {
                 agreed.may_update()?;
-                self.rectangles = u16::from_be_bytes([a, b]);
-                Ok(Rest::Pass(4))
+                self.rectangles = rectangles;
+                Rest::Pass(4)
             }
-            1 => {
-                let [_, _, _, _, a, b] = feed.peek()?;
-                let colours = u16::from_be_bytes([a, b]);
-                Ok(Rest::Pass(6 + 6 * u64::from(colours)))
-            }
-            2 => Ok(Rest::Pass(1)),
-            3 => {
-                let [_, _, _, _, a, b, c, d] = feed.peek()?;
-                let length = i32::from_be_bytes([a, b, c, d]).unsigned_abs();
-                Ok(Rest::Drop(8 + u64::from(length)))
-            }
-            150 => {
-                agreed.used(Encoding::ContinuousUpdates.number())?;
-                Ok(Rest::Pass(1))
-            }
-            Fence::TYPE => fence(feed, agreed),
-            7 | 130..=133 | 252 => Err(Refusal::DesktopFile { kind }.into()),
-            _ => Err(Refusal::DesktopMessage { kind }.into()),
-        }
+            Message::Colours(length) => Rest::Pass(length),
+            Message::Bell | Message::EndOfContinuousUpdates => Rest::Pass(1),
+            Message::Text(length) => Rest::Drop(length),
+            Message::Fence(fence) => return self::fence(&fence, feed, agreed),
+        })
     }
 
     /// Judges a rectangle by its head: 12 bytes, and what its encoding has of a fixed part.
     fn rectangle(&mut self, feed: &mut Feed<'_>, agreed: &Agreed) -> Result<Rest, Stop> {
-        let [_, _, _, _, w0, w1, h0, h1, number @ ..] = feed.peek::<12>()?;
-        let encoding = agreed.used(i32::from_be_bytes(number))?;
-        let width = u64::from(u16::from_be_bytes([w0, w1]));
-        let height = u64::from(u16::from_be_bytes([h0, h1]));
+        let Rectangle {
+            width,
+            height,
+            encoding,
+            ..
+        } = Rectangle::peek(feed, agreed.asked())?;
+        let (width, height) = (u64::from(width), u64::from(height));
         let pixels = width * height * agreed.pixels().bytes();
         let body = match encoding {
             Encoding::Raw => pixels,
             Encoding::CopyRect => 4,
-            Encoding::Zlib | Encoding::Zrle => 4 + u64::from(behind_head(feed)?),
-            Encoding::Cursor => pixels + width.div_ceil(8) * height,
-            Encoding::DesktopSize | Encoding::LastRect | Encoding::QemuKey => 0,
-            Encoding::ExtendedDesktopSize => 4 + 16 * u64::from(behind_head(feed)? >> 24),
-            Encoding::DesktopName => return self.desktop_name(feed),
-            Encoding::Fence | Encoding::ContinuousUpdates => {
-                let number = encoding.number();
-                return Err(Refusal::DesktopEncoding { number }.into());
+            Encoding::Zlib | Encoding::Zrle => {
+                4 + u64::from(u32::from_be_bytes(behind_head(feed)?))
             }
+            Encoding::Cursor => pixels + width.div_ceil(8) * height,
+            Encoding::ExtendedDesktopSize => 4 + 16 * u64::from(behind_head(feed)?[0]),
+            Encoding::DesktopName => return self.desktop_name(feed),
+            // The last two are never a rectangle: `Rectangle` refuses them.
+            Encoding::DesktopSize
+            | Encoding::LastRect
+            | Encoding::QemuKey
+            | Encoding::Fence
+            | Encoding::ContinuousUpdates => 0,
         };
         self.rectangles = match encoding {
             Encoding::LastRect => 0,
@@ -126,7 +114,7 @@ impl Desktop {
 
     /// The head of the rectangle is said at once, the name once enough of it has come.
     fn desktop_name(&mut self, feed: &mut Feed<'_>) -> Result<Rest, Stop> {
-        let length = behind_head(feed)?;
+        let length = u32::from_be_bytes(behind_head(feed)?);
         let head = feed.peek::<12>()?;
         feed.skip::<16>()?;
         feed.say(&head);
@@ -136,18 +124,7 @@ impl Desktop {
     }
 }
 
-/// The four bytes behind the head of a rectangle.
-fn behind_head(feed: &mut Feed<'_>) -> Result<u32, Stop> {
-    let [.., a, b, c, d] = feed.peek::<16>()?;
-    Ok(u32::from_be_bytes([a, b, c, d]))
-}
-
-fn fence(feed: &mut Feed<'_>, agreed: &mut Agreed) -> Result<Rest, Stop> {
-    agreed.used(Encoding::Fence.number())?;
-    let fence = Fence::of(feed.peek()?);
-    if fence.length > limits::GUARD_FENCE {
-        return Err(Refusal::DesktopFence.into());
-    }
+fn fence(fence: &Fence, feed: &mut Feed<'_>, agreed: &mut Agreed) -> Result<Rest, Stop> {
     let is_answer = fence.flags & Fence::REQUEST == 0;
     if is_answer && fence.may_be_marked() && is_marked(feed.peek()?) {
         agreed.marked(fence.flags & Fence::SYNC_NEXT != 0)?;

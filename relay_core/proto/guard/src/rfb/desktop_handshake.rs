@@ -46,8 +46,10 @@ enum Step {
     /// Nothing is the desktop's turn before `ClientInit`, and that waits for the viewer.
     Viewer,
     ServerInit,
-    /// The title; the format was in `ServerInit`.
+    /// The title, behind the fixed part of `ServerInit`.
     Name {
+        size: [u8; 4],
+        format: [u8; 16],
         pixels: PixelSize,
     },
 }
@@ -61,8 +63,12 @@ struct Offer {
 
 /// How the desktop's messages begin.
 pub(crate) struct Begun {
-    /// The format of `ServerInit`.
+    pub(crate) width: u16,
+    pub(crate) height: u16,
+    /// The pixel format of `ServerInit`, and the size that it names.
+    pub(crate) format: [u8; 16],
     pub(crate) pixels: PixelSize,
+    pub(crate) name: Name,
     /// Bytes of the name that are still to be swallowed.
     pub(crate) name_left: u64,
 }
@@ -158,19 +164,32 @@ impl DesktopHandshake {
                 feed.answer(&init);
             }
             Step::ServerInit => {
-                let init = feed.peek::<24>()?;
-                let [.., a, b, c, d] = init;
-                let bits = init[4];
+                let [w0, w1, h0, h1, format @ .., a, b, c, d] = feed.peek::<24>()?;
+                let [bits, ..] = format;
                 let pixels = PixelSize::of(bits).ok_or(Refusal::DesktopPixels { bits })?;
                 feed.skip::<24>()?;
-                feed.say(&init[..20]);
                 self.name = Name::new(u32::from_be_bytes([a, b, c, d]));
-                self.step = Step::Name { pixels };
+                let size = [w0, w1, h0, h1];
+                self.step = Step::Name {
+                    size,
+                    format,
+                    pixels,
+                };
             }
-            Step::Name { pixels } => {
-                let pixels = *pixels;
-                let name_left = self.name.tell(feed)?;
-                return Ok(Some(Begun { pixels, name_left }));
+            Step::Name {
+                size: [w0, w1, h0, h1],
+                format,
+                pixels,
+            } => {
+                let name_left = self.name.read(feed)?;
+                return Ok(Some(Begun {
+                    width: u16::from_be_bytes([*w0, *w1]),
+                    height: u16::from_be_bytes([*h0, *h1]),
+                    format: *format,
+                    pixels: *pixels,
+                    name: self.name,
+                    name_left,
+                }));
             }
         }
         Ok(None)
@@ -203,6 +222,18 @@ impl DesktopHandshake {
         self.step = Step::ServerInit;
         self.due = Some(now + limits::GUARD_HANDSHAKE);
         [u8::from(shared)]
+    }
+}
+
+impl Begun {
+    /// Tells the viewer all of it, with pixels of this format.
+    pub(crate) fn tell(&self, format: &[u8; 16], feed: &mut Feed<'_>) {
+        let (length, text) = self.name.told();
+        feed.say(&self.width.to_be_bytes());
+        feed.say(&self.height.to_be_bytes());
+        feed.say(format);
+        feed.say(&length);
+        feed.say(text);
     }
 }
 

@@ -1,4 +1,5 @@
 //! The encodings that can be followed, and sets of them (docs/GUARD.md §7).
+use super::refusal::Refusal;
 
 /// An encoding that can be followed, under its number.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -70,6 +71,16 @@ impl Encodings {
 
     pub(crate) fn contains(&self, encoding: Encoding) -> bool {
         self.iter().any(|one| one == encoding)
+    }
+
+    /// The encoding of that number, which a desktop uses that was asked for these.
+    pub(crate) fn used(&self, number: i32) -> Result<Encoding, Refusal> {
+        match Encoding::of(number) {
+            // Nobody need name it (RFC 6143 §7.7).
+            Some(Encoding::Raw) => Ok(Encoding::Raw),
+            Some(encoding) if self.contains(encoding) => Ok(encoding),
+            _ => Err(Refusal::DesktopEncoding { number }),
+        }
     }
 
     pub(crate) fn iter(&self) -> impl Iterator<Item = Encoding> {

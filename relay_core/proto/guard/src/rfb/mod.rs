@@ -1,20 +1,23 @@
 //! The guard for RFB (RFC 6143 and its extensions; docs/GUARD.md).
 //!
-//! [`Guard`] joins four machines: a handshake with the viewer and one with the desktop, then what each of them may say. What both
-//! directions must know of each other stands in `agreed`.
+//! [`Between`] joins a handshake with the viewer and one with the desktop, then what each of them may say. Behind the handshakes
+//! [`Guard`] follows the desktop; what both directions must know of each other for that stands in `agreed`. `redraw` is the other way.
 mod agreed;
-mod client;
+pub(crate) mod client;
 mod client_handshake;
 mod desktop;
-mod desktop_handshake;
-mod encoding;
+pub(crate) mod desktop_handshake;
+pub(crate) mod encoding;
 mod fence;
-mod guard;
-mod name;
+mod follow;
+pub(crate) mod guard;
+pub(crate) mod head;
+pub(crate) mod name;
 mod refusal;
 mod vnc_auth;
 
 pub(crate) use fence::MARKED as MARKED_FENCE;
-pub use guard::{Guard, OWN, Settings};
+pub use follow::{Follow, Following, Guard};
+pub use guard::{Between, OWN, Settings};
 pub use refusal::Refusal;
 pub use vnc_auth::Secret;

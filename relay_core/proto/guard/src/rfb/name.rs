@@ -22,25 +22,37 @@ impl Name {
         }
     }
 
-    /// Says length and text, once what is to be said has come: how many bytes behind it are to be dropped.
-    pub(crate) fn tell(&mut self, feed: &mut Feed<'_>) -> Result<u64, Stop> {
+    /// Reads what is kept of it: how many bytes behind it are to be dropped.
+    pub(crate) fn read(&mut self, feed: &mut Feed<'_>) -> Result<u64, Stop> {
         let wanted =
             usize::try_from(self.length).map_or(GUARD_NAME, |length| length.min(GUARD_NAME));
         self.kept += feed.take(&mut self.bytes[self.kept..wanted]);
         if self.kept < wanted {
             return Err(Stop::Starved);
         }
-        let kept = &self.bytes[..wanted];
-        let text = if wanted as u64 == u64::from(self.length) {
+        Ok(u64::from(self.length) - wanted as u64)
+    }
+
+    /// What goes on of a name that was read: its length, and the text.
+    pub(crate) fn told(&self) -> ([u8; 4], &[u8]) {
+        let kept = &self.bytes[..self.kept];
+        let text = if self.kept as u64 == u64::from(self.length) {
             kept
         } else {
             before_cut_character(kept)
         };
         // Cannot fail: it is at most `GUARD_NAME`.
         let length = u32::try_from(text.len()).unwrap_or(u32::MAX);
-        feed.say(&length.to_be_bytes());
+        (length.to_be_bytes(), text)
+    }
+
+    /// Reads it and lets it go on: how many bytes behind it are to be dropped.
+    pub(crate) fn tell(&mut self, feed: &mut Feed<'_>) -> Result<u64, Stop> {
+        let left = self.read(feed)?;
+        let (length, text) = self.told();
+        feed.say(&length);
         feed.say(text);
-        Ok(u64::from(self.length) - wanted as u64)
+        Ok(left)
     }
 }
 

@@ -35,6 +35,9 @@ pub enum Refusal {
         /// Bits per pixel.
         bits: u8,
     },
+    /// Pixels that cannot be drawn: of a colour map, or with parts beyond their bits.
+    #[error("the client asked for pixels that cannot be drawn")]
+    ClientColours,
     /// A fence that is too long, or looks like the guard's own.
     #[error("the client sent a fence that must not pass")]
     ClientFence,
@@ -64,6 +67,25 @@ pub enum Refusal {
     DesktopPixels {
         /// Bits per pixel.
         bits: u8,
+    },
+    /// A screen of no pixels, or of more than are drawn anew.
+    #[error("the desktop's screen of {width} × {height} pixels cannot be drawn anew")]
+    DesktopSize {
+        /// Pixels.
+        width: u16,
+        /// Pixels.
+        height: u16,
+    },
+    /// A rectangle beyond the desktop's own screen.
+    #[error("the desktop drew outside its screen")]
+    DesktopOutside,
+    /// A pointer's shape that is too large.
+    #[error("the desktop has a pointer of {width} × {height} pixels")]
+    DesktopCursor {
+        /// Pixels.
+        width: u16,
+        /// Pixels.
+        height: u16,
     },
     /// A message type that no table names.
     #[error("the desktop sent a message of type {kind}")]
@@ -103,7 +125,9 @@ impl Refusal {
             | Self::ClientPixels { .. }
             | Self::ClientFence
             | Self::DesktopMessage { .. } => Code::PolicyUnknown,
-            Self::PixelsMidway => Code::Unsupported,
+            Self::PixelsMidway | Self::ClientColours | Self::DesktopSize { .. } => {
+                Code::Unsupported
+            }
             Self::DesktopSecurity => Code::DesktopSecurity,
             Self::DesktopPassword | Self::DesktopRefuses => Code::DesktopPassword,
             Self::DesktopSilent => Code::DesktopAbsent,
@@ -112,6 +136,8 @@ impl Refusal {
             | Self::DesktopPixels { .. }
             | Self::DesktopUnrequested
             | Self::DesktopEncoding { .. }
+            | Self::DesktopOutside
+            | Self::DesktopCursor { .. }
             | Self::DesktopFence => Code::DesktopProtocol,
         }
     }

@@ -1,6 +1,6 @@
 //! Both handshakes: what is accepted, and what is refused (docs/GUARD.md §3, §4).
-use telerelay_guard::Side;
 use telerelay_guard::rfb::{Guard, Refusal, Settings};
+use telerelay_guard::{Machine, Side};
 use telerelay_wire::{Code, Moment, limits};
 
 use crate::talk::{Outcome, Talk, feed};
@@ -245,7 +245,8 @@ fn a_name_of_two_megabytes_becomes_a_title() {
         said(&mut guard, Side::Desktop, &[b'n'; 1_000], &mut outcome);
     }
     assert!(guard.is_ready());
-    assert_eq!(outcome.to_client.len() - before, 4 + limits::GUARD_NAME);
+    // ServerInit comes with what is told of its name.
+    assert_eq!(outcome.to_client.len() - before, 24 + limits::GUARD_NAME);
     said(&mut guard, Side::Desktop, &[2], &mut outcome);
     assert_eq!(
         outcome.to_client.last(),

@@ -1,8 +1,8 @@
 //! Random conversations in the language of docs/GUARD.md, and bytes that are in no language.
 use proptest::collection::vec;
 use proptest::prelude::*;
-use telerelay_guard::Side;
 use telerelay_guard::rfb::{Guard, Secret, Settings};
+use telerelay_guard::{Machine, Side};
 use telerelay_wire::Moment;
 
 use crate::talk::{

@@ -1,6 +1,6 @@
 //! A conversation of viewer, guard and desktop, piece by piece, and a guard that is played it.
 use telerelay_guard::rfb::{Guard, OWN, Refusal, Secret, Settings};
-use telerelay_guard::{Side, Sink};
+use telerelay_guard::{Machine, Side, Sink};
 use telerelay_wire::Moment;
 
 /// What a piece is: the letters of `tests/vectors/record.py`.
