@@ -20,7 +20,8 @@ from typing_extensions import override
 from telerelay.authority.signing import sign_computer_document
 from telerelay.demo.desktop import Desktop
 from telerelay.demo.programs import Commands, Program
-from telerelay.prove.tries import CATALOGUE
+from telerelay.prove.trial import Try
+from telerelay.prove.tries import CATALOGUE, clipboard, encodings, files, inputs, messages
 from telerelay_core import format_computer_id
 from telerelay_endpoint.certificates import Role, RoleKey, encode_certificate
 from telerelay_endpoint.keys import make_key
@@ -37,6 +38,14 @@ pytestmark = pytest.mark.timeout(120)
 # The hours of holidays, and no day is one.
 NEVER: Final = Timetable(0, (Span(7, 0, 1),))
 NO_DESKTOP: Final = "127.0.0.1:9"
+# As many sessions as a node gives one device without a pause; all others are in the other half.
+OF_THE_DESKTOP: Final = (
+    *inputs.TRIES,
+    *clipboard.TRIES,
+    *files.TRIES,
+    *messages.TRIES,
+    *encodings.TRIES,
+)
 JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
 
 
@@ -160,6 +169,11 @@ def office(node: NodeProcess, tmp_path: Path) -> Office:
     return Office(node, tenant, tmp_path / "office")
 
 
+def names(*tries: Try) -> str:
+    """As `--only` takes them."""
+    return ",".join(one.id for one in tries)
+
+
 class Loads(HTMLParser):
     """What a page would load, and its texts."""
 
@@ -180,19 +194,17 @@ class Loads(HTMLParser):
 
 async def test_a_guarded_desktop_passes(office: Office, desktop: Desktop) -> None:
     office.publish()
-    others = {"computer-not-granted", "computer-timing", "grant-expired", "hours-closed"}
-    tries = ",".join(one.id for one in CATALOGUE if one.id not in others)
     async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
-        proved = await office.prove(desktop, "--only", tries, "--json")
+        proved = await office.prove(desktop, "--only", names(*OF_THE_DESKTOP), "--json")
     assert proved.errors == ""
-    # Nothing but these two may be missing: somebody who types cannot be somebody who only looks.
+    # Somebody who types cannot be somebody who only looks.
     untested = {name for name, outcome in proved.outcomes.items() if outcome != "pass"}
-    assert untested == {"view-only", "document-older"}, proved.out
+    assert untested == {"view-only"}, proved.out
     assert proved.status == 0
     await _report_is_good(office, json.loads(proved.out))
 
 
-async def test_computers_that_must_be_refused_are(office: Office, desktop: Desktop) -> None:
+async def test_who_must_be_refused_is(office: Office, desktop: Desktop) -> None:
     closed, expired, foreign = office.other("closed"), office.other("expired"), office.other("foreign")
     office.publish()
     closed.publish(replace(RULES, hours=NEVER))
@@ -200,11 +212,13 @@ async def test_computers_that_must_be_refused_are(office: Office, desktop: Deskt
     foreign.publish(grants=())
     named = (
         *("--closed", closed.computer, "--expired", expired.computer),
-        *("--not-granted", foreign.computer, "--only", "computer,grant,hours"),
+        *("--not-granted", foreign.computer),
+        *("--only", names(*(one for one in CATALOGUE if one not in OF_THE_DESKTOP))),
     )
     async with office.machines.agent(f"{desktop.host}:{desktop.port}"), closed.machines.agent(NO_DESKTOP):
         proved = await office.prove(None, *named, "--json")
-        assert (set(proved.outcomes.values()), proved.status) == ({"pass"}, 0), proved.out
+        untested = {name for name, outcome in proved.outcomes.items() if outcome != "pass"}
+        assert (untested, proved.status) == ({"document-older"}, 0), proved.out
         # One that opens is a failure, whatever it was said to be.
         proved = await office.prove(None, "--expired", office.computer, "--only", "grant", "--json")
         assert (proved.status, proved.outcomes) == (9, {"grant-expired": "fail"})
@@ -238,12 +252,9 @@ async def test_an_open_agent_fails_and_what_leaks_is_named(office: Office, deskt
     assert proved.status == 9, proved.errors
     outcomes = proved.outcomes
     assert (outcomes["picture"], outcomes["keys"]) == ("pass", "pass")
-    assert {name for name, outcome in outcomes.items() if outcome == "fail"} >= {
-        *("clipboard-in-plain", "clipboard-in-pieces", "clipboard-in-long", "clipboard-in-hidden"),
-        *("clipboard-in-extended", "clipboard-out-plain", "clipboard-out-long"),
-        *("clipboard-out-caps", "clipboard-out-extended"),
-        *("files-tightvnc-2", "log-in-tight", "xvp", "encodings-opaque", "encodings-extensions"),
-    }, proved.out
+    leaks = {name for name, outcome in outcomes.items() if outcome == "fail"}
+    # A long list of encodings harms nobody.
+    assert leaks == outcomes.keys() - {"picture", "keys", "encodings-many"}, proved.out
 
 
 async def test_who_may_only_look_types_nothing(office: Office, desktop: Desktop) -> None:
@@ -262,11 +273,7 @@ async def test_keys_that_arrive_fail_where_the_rules_should_forbid_them(
     office.publish()
     async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
         proved = await office.prove(desktop, "--view-only", "--only", "view-only", "--json")
-        assert (proved.status, proved.outcomes) == (9, {"view-only": "fail"})
-        # Without somebody who watches nothing is a pass.
-        proved = await office.prove(None, "--only", "picture,clipboard-in-plain", "--json")
-        assert set(proved.outcomes.values()) == {"not tested here"}
-        assert proved.status == 9
+    assert (proved.status, proved.outcomes) == (9, {"view-only": "fail"})
 
 
 async def test_what_cannot_be_tried_at_all_has_its_own_code(office: Office, desktop: Desktop) -> None:
@@ -274,7 +281,6 @@ async def test_what_cannot_be_tried_at_all_has_its_own_code(office: Office, desk
     assert (await office.prove(None)).errors.startswith("error[DENIED]")
     office = office.other("one")
     office.publish(replace(RULES, sessions=1))
-    assert (await office.prove(None)).status == 4
     async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
         refused = await office.prove(None)
     assert (refused.status, refused.errors[:15]) == (3, "error[SESSIONS]")

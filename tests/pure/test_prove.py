@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+import ssl
 from pathlib import Path
 from struct import pack
 
@@ -11,6 +12,7 @@ from PIL import Image
 from telerelay.authority.organisation import new_organisation
 from telerelay.authority.profile import certify_client
 from telerelay.prove import messages
+from telerelay.prove.foreign import found_foreign
 from telerelay.prove.ground import Asked, Ground
 from telerelay.prove.hello import Offer, client_hello, read_reply, record_length
 from telerelay.prove.messages import Clipboard
@@ -22,7 +24,7 @@ from telerelay.prove.trial import Try
 from telerelay.prove.tries import CATALOGUE
 from telerelay.prove.verdicts import NotTestedError, Outcome, Said, Verdict, passed
 from telerelay.prove.watch import Marker
-from telerelay_endpoint.certificates import Role, RoleKey
+from telerelay_endpoint.certificates import Role, RoleKey, format_chain
 from telerelay_endpoint.credentials import KEY_FILE, Credentials, Relay
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.keys import make_key, write_key_file
@@ -171,6 +173,29 @@ def test_a_first_flight_is_read_as_what_it_offers() -> None:
     assert list(handshake.client_hello(whole).offered_shares) == [handshake.HYBRID]
     assert list(handshake.client_hello(client_hello(Offer.CLASSICAL)).offered_shares) == [0x1D]
     assert handshake.KEY_SHARE not in handshake.client_hello(client_hello(Offer.OLD)).extensions
+
+
+@pytest.mark.parametrize(
+    ("offer", "version"), [(Offer.OLD, ssl.TLSVersion.TLSv1_2), (Offer.CLASSICAL, ssl.TLSVersion.TLSv1_3)]
+)
+def test_a_server_that_takes_less_agrees_to_less(
+    tmp_path: Path, offer: Offer, version: ssl.TLSVersion
+) -> None:
+    device = found_foreign()
+    (tmp_path / "chain.pem").write_bytes(format_chain(device.chain))
+    write_key_file(tmp_path / "key.pem", device.key)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(tmp_path / "chain.pem", tmp_path / "key.pem")
+    context.minimum_version = context.maximum_version = version
+    came, leaves = ssl.MemoryBIO(), ssl.MemoryBIO()
+    server = context.wrap_bio(came, leaves, server_side=True)
+    came.write(client_hello(offer))
+    with pytest.raises(ssl.SSLWantReadError):
+        server.do_handshake()
+    said = leaves.read()
+    reply = read_reply(said[: record_length(said)])
+    assert reply.agrees
+    assert not reply.is_hybrid
 
 
 def test_answers_to_it() -> None:

@@ -96,12 +96,13 @@ def prove(
     tries = choose(only)
     asked = Asked(
         computer=_read(computer),
+        watch=watch,
         not_granted=not_granted and _read(not_granted),
         expired=expired and _read(expired),
         closed=closed and _read(closed),
         view_only=view_only,
     )
-    proof = make_tries(credentials, asked, watch, tries, lambda result: _tell(console, result))
+    proof = make_tries(credentials, asked, tries, lambda result: _tell(console, result))
     reported = record(proof, credentials)
     write(out, reported, credentials)
     _conclude(console, reported, out)

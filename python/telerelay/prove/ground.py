@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Final
 
 from telerelay.prove.messages import key, pointer
-from telerelay.prove.verdicts import NotTestedError
+from telerelay.prove.verdicts import NotTestedError, Said
 from telerelay.prove.viewer import Viewer
 from telerelay.prove.watch import Watch
 from telerelay.prove.way import RefusedError, Way, open_way
@@ -17,6 +17,8 @@ from telerelay_endpoint.limits import LIMITS
 
 SILENCE_S: Final = LIMITS["prove_silence_ms"] / 1000
 END_S: Final = LIMITS["prove_end_s"]
+DESKTOP_ENDS: Final = ("DESKTOP_LOST", "DESKTOP_PROTOCOL", "DONE")
+"""How a session ends whose desktop has ended it: what was said had reached it."""
 _SESSIONS_RULE: Final = "sessions=1"
 
 
@@ -25,6 +27,8 @@ class Asked:
     """What the auditor asked for. Computer IDs are as shown; None: there is none to try."""
 
     computer: str
+    watch: str | None = None
+    """The X display of the desktop."""
     not_granted: str | None = None
     """A computer of the organisation that this device is not granted."""
     expired: str | None = None
@@ -119,10 +123,15 @@ class Ground:
         await self._neighbour.settle()
         return self._neighbour
 
-    def strange(self) -> list[str]:
-        """What came back in the sessions of this try that no screen is."""
+    async def harm(self) -> list[Said]:
+        """What a try did, whatever it was about: what came back and is no screen, a desktop taken down."""
         viewers = [*self._fresh, *self._kept.values()]
-        return [one for viewer in viewers for one in viewer.heard.strange]
+        harm = [Said(one, one) for viewer in viewers for one in viewer.heard.strange]
+        if (beside := self._neighbour) is not None and beside.is_over:
+            code = await beside.session.end(END_S)
+            if code in DESKTOP_ENDS:
+                harm.append(Said(f"the session beside: {code}", f"並行する接続: {code}"))
+        return harm
 
     async def tidy(self) -> None:
         """Leave the sessions of one try, and those that others cannot use any more."""

@@ -13,7 +13,7 @@ from typing import Any, Final
 
 import cbor2
 
-from telerelay.prove.hello import Reply, read_reply, record_length
+from telerelay.prove.hello import record_length
 from telerelay.prove.way import PROGRAM, Answer
 from telerelay_core import format_attempt_id
 from telerelay_endpoint.credentials import CHAIN_FILE, KEY_FILE, Credentials
@@ -33,6 +33,7 @@ class Leg:
     def __init__(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
         self._reader = reader
         self._writer = writer
+        self._begun = b""
 
     async def connect(self, computer: bytes) -> Answer:
         """Ask for a path to a computer (ID of 10 bytes). Raises ConnectionError, TimeoutError."""
@@ -52,18 +53,21 @@ class Leg:
                 if kind != _WELCOME:
                     raise ConnectionError(f"a frame of type {kind} before PAIRED")
 
-    async def exchange(self, flight: bytes) -> Reply:
-        """Say the first flight of an inner TLS on the path; the first record that comes back."""
-        self._send_raw(_PATH, flight)
-        begun = b""
+    def say(self, records: bytes) -> None:
+        """Records of an inner TLS, on the path."""
+        self._send_raw(_PATH, records)
+
+    async def record(self) -> bytes | None:
+        """The next record that comes on the path; None behind the last. Raises TimeoutError."""
         try:
             async with asyncio.timeout(_ANSWER_S):
-                while (length := record_length(begun)) is None or len(begun) < length:
+                while (length := record_length(self._begun)) is None or len(self._begun) < length:
                     kind, body = await self._receive()
-                    begun += body if kind == _PATH else b""
+                    self._begun += body if kind == _PATH else b""
         except (asyncio.IncompleteReadError, ConnectionError):
-            return Reply()
-        return read_reply(begun[:length])
+            return None
+        record, self._begun = self._begun[:length], self._begun[length:]
+        return record
 
     def _send(self, kind: int, body: dict[int, Any]) -> None:
         self._send_raw(kind, encode(body))

@@ -81,6 +81,7 @@ def _facts(reported: Mapping[str, Any], file: str, digest: str) -> str:
     counts = reported["counts"]
     rows = [
         ("Computer コンピューター", reported["asked"]["computer"]),
+        ("Watched display 監視した画面", reported["asked"]["watch"] or "–"),
         ("Time 日時", reported["time"]),
         ("Organisation 団体", reported["organisation"]),
         ("Device 端末", reported["device"]),

@@ -109,16 +109,15 @@ def _is_named(tried: Try, part: str) -> bool:
 def prove(
     credentials: Credentials,
     asked: Asked,
-    display: str | None,
     tries: Sequence[Try],
     tell: Callable[[Result], None],
 ) -> Proof:
-    """Make them; `tell` is given each result when it is there. `display`: the X display that is watched.
+    """Make them; `tell` is given each result when it is there.
 
     Raises TelerelayError where nothing could be tried: the code that says why; INTERRUPTED after Ctrl-C.
     """
     try:
-        return asyncio.run(_prove(credentials, asked, display, tries, tell))
+        return asyncio.run(_prove(credentials, asked, tries, tell))
     except asyncio.CancelledError:
         raise TelerelayError("INTERRUPTED") from None
 
@@ -126,7 +125,6 @@ def prove(
 async def _prove(
     credentials: Credentials,
     asked: Asked,
-    display: str | None,
     tries: Sequence[Try],
     tell: Callable[[Result], None],
 ) -> Proof:
@@ -134,7 +132,7 @@ async def _prove(
     began = int(time.time())
     results = []
     async with AsyncExitStack() as stack:
-        watch = None if display is None else await stack.enter_async_context(open_watch(display))
+        watch = await stack.enter_async_context(open_watch(asked.watch)) if asked.watch else None
         ground = Ground(credentials, asked, watch)
         stack.push_async_callback(ground.leave)
         await ground.stand()
@@ -157,13 +155,15 @@ async def _make(ground: Ground, tried: Try) -> Verdict:
         verdict = not_tested(*error.why)
     except TelerelayError as error:
         verdict = not_tested(f"no session any more: {error.code}", f"接続できなくなった: {error.code}")
-    finally:
-        strange = ground.strange()
-        await ground.tidy()
-    # Whatever the try was about, also one that broke off because of it.
-    if strange and verdict.outcome is not Outcome.FAIL:
-        came = ", ".join(strange)
-        return failed(f"came back: {came}", f"届いたもの: {came}", *verdict.attempts)
+    harm = await ground.harm()
+    await ground.tidy()
+    # Also of a try that broke off because of it.
+    if harm and verdict.outcome is not Outcome.FAIL:
+        return failed(
+            f"came of it: {', '.join(one.en for one in harm)}",
+            f"生じたこと: {'、'.join(one.ja for one in harm)}",
+            *verdict.attempts,
+        )
     return verdict
 
 

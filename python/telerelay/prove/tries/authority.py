@@ -9,19 +9,17 @@ from functools import partial
 from pathlib import Path
 from typing import Final, NoReturn
 
-from telerelay.authority.organisation import new_organisation
-from telerelay.authority.profile import certify_client
 from telerelay.authority.signing import Signer, sign_computer_document
+from telerelay.prove.foreign import found_foreign
 from telerelay.prove.ground import Ground
 from telerelay.prove.trial import Try
 from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
 from telerelay.prove.way import Answer, ask
 from telerelay_core import format_computer_id, parse_computer_id
 from telerelay_endpoint.api import NodeApi
-from telerelay_endpoint.certificates import RoleKey
 from telerelay_endpoint.credentials import KEY_FILE, Credentials, save_chain
 from telerelay_endpoint.errors import TelerelayError
-from telerelay_endpoint.keys import load_key_file, make_key, write_key_file
+from telerelay_endpoint.keys import load_key_file, write_key_file
 from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import COMPUTER_SIZE, ComputerDocument, Grant, Rules
 
@@ -153,14 +151,10 @@ async def _over_api(request: Callable[[], str | None]) -> str | None:
 
 def _foreign(own: Credentials, folder: Path) -> Credentials:
     """Credentials of another organisation's device for the same cluster."""
-    now = int(time.time())
-    organisation = new_organisation("prove", now)
-    issuer, key = organisation.roles[RoleKey.ISSUER], make_key()
-    leaf = certify_client(key.public_key(), issuer.certificate, issuer.key, now)
-    chain = (leaf, issuer.certificate)
-    write_key_file(folder / KEY_FILE, key)
-    save_chain(folder, chain, organisation.root.certificate)
-    return Credentials(folder, own.relay, chain, own.root)
+    foreign = found_foreign()
+    write_key_file(folder / KEY_FILE, foreign.key)
+    save_chain(folder, foreign.chain, foreign.root)
+    return Credentials(folder, own.relay, foreign.chain, own.root)
 
 
 def _own_document(ground: Ground) -> bytes:
@@ -205,7 +199,7 @@ TRIES: Final = (
     ),
     Try(
         "grant-expired",
-        (10, 17, 25),
+        (10,),
         Said("A computer whose grant to this device has ended.", "許可の期限が切れたコンピューター。"),
         partial(ask_for, option="expired", code="DENIED"),
         essential=False,
@@ -219,7 +213,7 @@ TRIES: Final = (
     ),
     Try(
         "certificate-foreign",
-        (6, 16),
+        (6,),
         Said("A certificate of another organisation.", "別の団体の証明書。"),
         show_foreign_certificate,
     ),
@@ -234,7 +228,7 @@ TRIES: Final = (
     ),
     Try(
         "document-read",
-        (10, 19),
+        (10,),
         Said(
             "The organisation's document of this computer is asked for.",
             "このコンピューターの団体文書を求める。",

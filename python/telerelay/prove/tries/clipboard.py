@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from telerelay.prove import messages
-from telerelay.prove.ground import SILENCE_S, Ground, canary
+from telerelay.prove.ground import DESKTOP_ENDS, SILENCE_S, Ground, canary
 from telerelay.prove.messages import Clipboard, Encoding
 from telerelay.prove.trial import Try
 from telerelay.prove.verdicts import Said, Verdict, failed, passed
@@ -49,7 +49,7 @@ async def claim_in(ground: Ground, length: int) -> Verdict:
         return _failed_in(viewer)
     # Whoever stands beside lives on, whatever becomes of this session.
     await ground.neighbour()
-    if ended in {"DESKTOP_LOST", "DESKTOP_PROTOCOL"}:
+    if ended in DESKTOP_ENDS:
         return failed(
             f"the desktop ended the session ({ended}): the length reached it",
             f"デスクトップが切断した ({ended}): 長さが届いている",

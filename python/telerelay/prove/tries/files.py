@@ -5,7 +5,7 @@ from functools import partial
 from typing import Final
 
 from telerelay.prove import messages
-from telerelay.prove.ground import END_S, Ground
+from telerelay.prove.ground import DESKTOP_ENDS, END_S, Ground
 from telerelay.prove.messages import Security
 from telerelay.prove.trial import Try
 from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
@@ -44,7 +44,7 @@ def _judge(head: bytes, ended: str | None, code: str, strange: Sequence[str]) ->
         return None
     if ended is None:
         return Said(f"{kind}: nothing was refused", f"{kind}: 拒否されない")
-    if ended.startswith("DESKTOP_") or ended == "DONE":
+    if ended in DESKTOP_ENDS:
         return Said(f"{kind}: it reached the desktop ({ended})", f"{kind}: デスクトップに届いた ({ended})")
     if ended.startswith("POLICY_"):
         return Said(f"{kind}: refused with {ended}, not {code}", f"{kind}: {code} でなく {ended} で拒否")

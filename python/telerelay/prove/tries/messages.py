@@ -27,7 +27,7 @@ TRIES: Final = (
     ),
     _refused(
         "xvp",
-        (1, 28),
+        (1,),
         "A command to switch the machine off (xvp, 250).",
         "電源を切る命令 (xvp、250)。",
         "fa000102",

@@ -1,29 +1,35 @@
-"""The two TLS layers: an older version, a weaker key exchange."""
+"""The two TLS layers: an older version, a weaker key exchange, another certificate inside than outside."""
 
 import ssl
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from typing import Final
 
+from telerelay.prove.foreign import found_foreign
 from telerelay.prove.ground import Ground
-from telerelay.prove.hello import Offer, Reply, client_hello
-from telerelay.prove.leg import dial
+from telerelay.prove.hello import Offer, Reply, client_hello, read_reply
+from telerelay.prove.inner import show
+from telerelay.prove.leg import Leg, dial
 from telerelay.prove.trial import Try
 from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
-from telerelay.prove.way import Answer, RefusedError, pause_or_raise
+from telerelay.prove.way import RefusedError, pause_or_raise
 from telerelay_core import parse_computer_id
+from telerelay_endpoint.credentials import KEY_FILE
+from telerelay_endpoint.keys import load_key_file
 
 
 async def weaken_inner(ground: Ground) -> Verdict:
     """Offer the agent less than it asks for; a full offer beside it shows that an agent answers there."""
-    reply, answer = await _offer(ground, Offer.HYBRID)
+    reply, attempt = await _offer(ground, Offer.HYBRID)
     if not reply.is_hybrid:
         raise NotTestedError(
             "the agent did not answer an offer of TLS 1.3 with X25519MLKEM768",
             "TLS 1.3 と X25519MLKEM768 の提示にエージェントが応答しない",
         )
-    attempts, how = [answer.attempt], []
+    attempts, how = [attempt], []
     for offer in (Offer.OLD, Offer.CLASSICAL):
-        reply, answer = await _offer(ground, offer)
-        attempts.append(answer.attempt)
+        reply, attempt = await _offer(ground, offer)
+        attempts.append(attempt)
         if reply.agrees:
             return failed(
                 f"the agent agreed to {offer.value}", f"エージェントが {offer.value} を受け入れた", *attempts
@@ -54,15 +60,49 @@ async def weaken_outer(ground: Ground) -> Verdict:
     return failed("the node agreed to TLS 1.2", "ノードが TLS 1.2 を受け入れた")
 
 
-async def _offer(ground: Ground, offer: Offer) -> tuple[Reply, Answer]:
-    """A path of its own, and what the agent answers to the first flight on it."""
+async def show_foreign_inside(ground: Ground) -> Verdict:
+    """The relay sees the own certificate, the agent another organisation's; first, to compare, the own."""
+    own = ground.credentials
+    key = load_key_file(own.folder / KEY_FILE)
+    async with _path(ground) as (leg, first):
+        control = await show(leg, own.chain, key)
+    if not control.let_in:
+        raise NotTestedError(
+            "the agent did not let the device's own certificate in", "自分の証明書でも接続できない"
+        )
+    foreign = found_foreign()
+    async with _path(ground) as (leg, second):
+        shown = await show(leg, foreign.chain, foreign.key)
+    if shown.let_in:
+        return failed("the agent let it in", "エージェントが受け入れた", first, second)
+    how = "no answer" if shown.alert is None else f"alert {shown.alert}"
+    return passed(
+        f"the agent refused it ({how}) and let the device's own in",
+        f"エージェントは拒否 ({how})。自分の証明書は受け入れ",
+        first,
+        second,
+    )
+
+
+async def _offer(ground: Ground, offer: Offer) -> tuple[Reply, str]:
+    """What the agent answers to a first flight, and the attempt."""
+    async with _path(ground) as (leg, attempt):
+        leg.say(client_hello(offer))
+        record = await leg.record()
+        return (Reply() if record is None else read_reply(record)), attempt
+
+
+@asynccontextmanager
+async def _path(ground: Ground) -> AsyncIterator[tuple[Leg, str]]:
+    """A leg that is a path to the agent, and its attempt. Raises NotTestedError, also where it breaks."""
     computer = parse_computer_id(ground.asked.computer)
     try:
         while True:
             async with dial(ground.credentials) as leg:
                 answer = await leg.connect(computer)
                 if answer.code is None:
-                    return await leg.exchange(client_hello(offer)), answer
+                    yield leg, answer.attempt
+                    return
             await pause_or_raise(answer)
     except RefusedError as error:
         code = error.answer.code
@@ -74,12 +114,21 @@ async def _offer(ground: Ground, offer: Offer) -> tuple[Reply, Answer]:
 TRIES: Final = (
     Try(
         "tls-inner",
-        (7, 16),
+        (7,),
         Said(
             "The agent is offered TLS 1.2, and a key exchange that a quantum computer opens (X25519 alone).",
             "TLS 1.2 と、量子計算機で破られる鍵交換 (X25519 のみ) を提示する。",
         ),
         weaken_inner,
+    ),
+    Try(
+        "certificate-inside",
+        (6,),
+        Said(
+            "The agent is shown another organisation's certificate, behind the own one at the relay.",
+            "中継には自分の証明書、エージェントには別の団体の証明書を示す。",
+        ),
+        show_foreign_inside,
     ),
     Try(
         "tls-outer",
