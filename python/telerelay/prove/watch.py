@@ -11,7 +11,7 @@ import re
 import secrets
 import tempfile
 from asyncio.subprocess import DEVNULL, PIPE, Process
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -32,6 +32,8 @@ _PATTERN: Final = (48, 32)
 _GEOMETRY: Final = f"{_PATTERN[0]}x{_PATTERN[1]}+24+24"
 # Keys that write nothing and start nothing: the marker's window has the focus.
 _KEYS: Final = {f"F{number}": 0xFFBD + number for number in range(5, 10)}
+_OWN_KEY: Final = "F12"
+"""Pressed by the watch itself, to see that it sees."""
 _WORD_LENGTH: Final = 8
 _KEY_SEEN: Final = re.compile(r"\(keysym 0x[0-9a-f]+, (\w+)\)")
 
@@ -86,16 +88,15 @@ class Watch:
 
     async def sees(self, word: Sequence[tuple[str, int]], within: float) -> bool:
         """Whether these keys are typed into the marker's window within so many seconds."""
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(within):
-                while not self.marker.has(word):  # noqa: ASYNC110 — xev is read by a task that tells nobody
-                    await asyncio.sleep(_LOOK_S)
-        return self.marker.has(word)
+
+        async def seen() -> bool:
+            return self.marker.has(word)
+
+        return await _comes_true(seen, within)
 
     async def holds(self, text: bytes) -> bool:
         """Whether somebody at the office would paste this text."""
-        held = await asyncio.gather(*map(self._selection, _SELECTIONS))
-        return any(text in selection for selection in held)
+        return any(text in selection for selection in await self._selections())
 
     async def copy(self, text: bytes) -> None:
         """Copy a text at the office, and see that it can be pasted there."""
@@ -105,14 +106,14 @@ class Watch:
                 raise AssertionError("a pipe was asked for")
             process.stdin.write(text)
             process.stdin.close()
-        try:
-            async with asyncio.timeout(_PROGRAM_S):
-                while not await self.holds(text):  # noqa: ASYNC110 — X tells only its own clients
-                    await asyncio.sleep(_LOOK_S)
-        except TimeoutError:
+
+        async def copied() -> bool:
+            return all(text in selection for selection in await self._selections())
+
+        if not await _comes_true(copied, _PROGRAM_S):
             raise NotTestedError(
                 "nothing could be copied on the watched desktop", "監視中のデスクトップでコピーできません"
-            ) from None
+            )
 
     async def mark(self) -> None:
         """Show a pattern that nobody can guess, and watch the keys that its window gets."""
@@ -122,14 +123,25 @@ class Watch:
         file = self._folder / f"{name}.ppm"
         pattern.save(file)
         await self._start("xloadimage", "-quiet", "-title", name, "-geometry", _GEOMETRY, str(file))
-        window = await self._run("xdotool", "search", "--sync", "--onlyvisible", "--name", name)
-        watcher = await self._start(
-            "stdbuf", "-oL", "xev", "-id", window.decode().split()[0], "-event", "keyboard", stdout=PIPE
-        )
+        found = await self._run("xdotool", "search", "--sync", "--onlyvisible", "--name", name)
+        window = found.decode().split()[0]
+        watcher = await self._start("stdbuf", "-oL", "xev", "-id", window, "-event", "keyboard", stdout=PIPE)
         marker = Marker(pattern, [])
         reading = asyncio.create_task(_note_keys(watcher, marker.seen))
         self._stack.push_async_callback(_cancel, reading)
         self._marker = marker
+
+        async def watched() -> bool:
+            await self._run("xdotool", "key", "--window", window, _OWN_KEY)
+            return _OWN_KEY in marker.seen
+
+        if not await _comes_true(watched, _PROGRAM_S):
+            raise NotTestedError(
+                "keys of the watched desktop are not seen", "監視中のデスクトップのキー入力を確認できません"
+            )
+
+    async def _selections(self) -> Sequence[bytes]:
+        return await asyncio.gather(*map(self._selection, _SELECTIONS))
 
     async def _selection(self, name: str) -> bytes:
         # It fails where nobody has copied anything, and waits for an owner that does not answer.
@@ -152,7 +164,7 @@ class Watch:
             out = b""
         finally:
             await _stop(process)
-        if process.returncode != 0 or not out:
+        if process.returncode != 0:
             raise NotTestedError(
                 f"{command[0]} failed on the watched desktop", f"監視中のデスクトップで {command[0]} が失敗"
             )
@@ -189,6 +201,16 @@ async def open_watch(display: str) -> AsyncIterator[Watch]:
             except NotTestedError as error:
                 raise TelerelayError("DESKTOP_ABSENT", f"--watch {display}: {error}") from error
             yield watch
+
+
+async def _comes_true(check: Callable[[], Awaitable[bool]], within: float) -> bool:
+    """Look again and again for so many seconds: X tells its own clients alone, its programs tell nobody."""
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(within):
+            while not await check():  # noqa: ASYNC110 — as above
+                await asyncio.sleep(_LOOK_S)
+            return True
+    return False
 
 
 async def _note_keys(watcher: Process, seen: list[str]) -> None:

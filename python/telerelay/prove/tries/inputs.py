@@ -1,13 +1,15 @@
 """The controls: the picture is seen, keys arrive; those of somebody who may only look do not."""
 
+import asyncio
+import contextlib
 from typing import Final
 
 from telerelay.prove import messages
-from telerelay.prove.ground import SILENCE_S, Ground, click, type_word
+from telerelay.prove.ground import END_S, SILENCE_S, Ground, click, type_word
 from telerelay.prove.messages import Encoding
 from telerelay.prove.trial import Try
 from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
-from telerelay.prove.viewer import Viewer
+from telerelay.prove.viewer import ANSWER_S, Viewer
 from telerelay.prove.watch import Marker
 
 
@@ -33,7 +35,7 @@ async def type_and_be_seen(ground: Ground) -> Verdict:
     click(viewer, place)
     type_word(viewer, word)
     await viewer.settle()
-    if await ground.watch.sees(word, SILENCE_S):
+    if await ground.watch.sees(word, END_S):
         return passed("the keys arrived", "入力したキーが届いた", viewer.session.attempt)
     return failed(
         "the keys did not arrive: the session that the other tries stand on is dead",
@@ -60,13 +62,17 @@ async def type_in_view_only(ground: Ground) -> Verdict:
 
 
 async def _find(ground: Ground, viewer: Viewer) -> tuple[int, int]:
-    place = ground.watch.marker.find(await viewer.picture())
-    if place is None:
-        raise NotTestedError(
-            "the pattern on the watched desktop is not in the picture: it is another desktop, or covered",
-            "監視中の画面の模様が映像にない: 別のデスクトップか、隠れている",
-        )
-    return place
+    marker = ground.watch.marker
+    with contextlib.suppress(TimeoutError):
+        async with asyncio.timeout(ANSWER_S):
+            while True:
+                # A program paints its window when it comes to it.
+                if (place := marker.find(await viewer.picture())) is not None:
+                    return place
+    raise NotTestedError(
+        "the pattern on the watched desktop is not in the picture: it is another desktop, or covered",
+        "監視中の画面の模様が映像にない: 別のデスクトップか、隠れている",
+    )
 
 
 def _require_view_only(ground: Ground, *, wanted: bool) -> None:
