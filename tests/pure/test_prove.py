@@ -1,6 +1,7 @@
 """What `telerelay prove` makes of its tries, and what it says by hand, without a desktop."""
 
 import asyncio
+import random
 import re
 import ssl
 from pathlib import Path
@@ -220,13 +221,17 @@ def test_answers_to_it() -> None:
 
 
 def test_a_marker_is_found_where_it_is_and_nowhere_else() -> None:
-    pattern = Image.effect_noise((48, 32), 90).convert("RGB")
+    noise = Image.frombytes("RGB", (48, 32), random.Random(5).randbytes(3 * 48 * 32))
+    pattern = noise.point(lambda level: 255 * (level >= 128))
     marker = Marker(pattern, [])
     screen = Image.new("RGB", (300, 200))
     assert marker.find(screen) is None
     screen.paste(pattern.crop((0, 0, 48, 1)), (10, 10))
     screen.paste(pattern, (201, 33))
     assert marker.find(screen) == (201, 33)
+    for mark in ("white", "black"):
+        marked = Image.blend(screen, Image.new("RGB", screen.size, mark), 0.19)
+        assert marker.find(marked) == (201, 33)
 
 
 def test_keys_count_in_their_order() -> None:

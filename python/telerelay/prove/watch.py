@@ -26,8 +26,10 @@ from telerelay_endpoint.limits import LIMITS
 _PROGRAM_S: Final = LIMITS["prove_program_s"]
 _LOOK_S: Final = 0.05
 _SELECTIONS: Final = ("clipboard", "primary")
-# Colours that a screen of any depth shows as they are.
+# Colours that a screen of any depth shows as they are, and that a watermark does not turn into one another.
 _COLOURS: Final = [bytes((red, green, blue)) for red in (0, 255) for green in (0, 255) for blue in (0, 255)]
+_TO_ITS_COLOURS: Final = (128 * [0] + 128 * [255]) * 3
+"""For red, green and blue: what a watermark has drawn towards white or black is what it was."""
 _PATTERN: Final = (48, 32)
 _GEOMETRY: Final = f"{_PATTERN[0]}x{_PATTERN[1]}+24+24"
 # Keys that write nothing and start nothing: the marker's window has the focus.
@@ -46,7 +48,8 @@ class Marker:
     seen: list[str]
 
     def find(self, picture: Image.Image) -> tuple[int, int] | None:
-        """Its upper left corner in a picture of the screen."""
+        """Its upper left corner in a picture of the screen, also below a watermark."""
+        picture = picture.point(_TO_ITS_COLOURS)
         row = self.pattern.crop((0, 0, self.pattern.width, 1)).tobytes()
         pixels, wide = picture.tobytes(), 3 * picture.width
         at = pixels.find(row)
