@@ -8,6 +8,7 @@ use std::time::Duration;
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use ipnet::IpNet;
+use telerelay_endpoint::LocalAddress;
 use telerelay_load::LoadError;
 use telerelay_load::commands::{agents, connect, handshakes, hold, reference, strangers, traffic};
 use telerelay_load::output::Output;
@@ -35,16 +36,7 @@ struct Line {
 #[derive(Subcommand)]
 enum Wanted {
     /// Bring agents up and hold them.
-    Agents {
-        #[command(flatten)]
-        devices: Devices,
-        /// How many agents.
-        #[arg(long)]
-        count: usize,
-        /// Seconds that they stay; default: until they are told to end.
-        #[arg(long = "for", value_parser = seconds)]
-        lasts: Option<Duration>,
-    },
+    Agents(Agents),
     /// Set sessions up at a rate, each to the desktop's first byte.
     Connect {
         #[command(flatten)]
@@ -190,6 +182,24 @@ enum Traffic {
 }
 
 #[derive(Args)]
+struct Agents {
+    #[command(flatten)]
+    devices: Devices,
+    /// How many agents.
+    #[arg(long)]
+    count: usize,
+    /// What is behind them instead of a desktop of this process, `HOST:PORT` or `unix:/path`.
+    #[arg(long)]
+    desktop: Option<LocalAddress>,
+    /// With a guard in front of it.
+    #[arg(long, requires = "desktop")]
+    guarded: bool,
+    /// Seconds that they stay; default: until they are told to end.
+    #[arg(long = "for", value_parser = seconds)]
+    lasts: Option<Duration>,
+}
+
+#[derive(Args)]
 struct Devices {
     /// The organisation.
     folder: PathBuf,
@@ -261,20 +271,7 @@ fn run(line: Line) -> Result<(), LoadError> {
 
 async fn command(wanted: Wanted, output: &Arc<Output>, stop: Stop) -> Result<(), LoadError> {
     match wanted {
-        Wanted::Agents {
-            devices,
-            count,
-            lasts,
-        } => {
-            let (tenant, first, sources) = devices.read()?;
-            let options = agents::Options {
-                first,
-                count,
-                sources,
-                lasts,
-            };
-            agents::run(&tenant, options, output, stop).await
-        }
+        Wanted::Agents(agents) => agents.run(output, stop).await,
         Wanted::Connect {
             devices,
             clients,
@@ -370,6 +367,25 @@ async fn serve(
     let tenant = Tenant::read(folder)?;
     let reference = reference::run(&tenant, cluster, lasts, output, stop);
     reference.await.map(drop)
+}
+
+impl Agents {
+    async fn run(self, output: &Output, stop: Stop) -> Result<(), LoadError> {
+        let (tenant, first, sources) = self.devices.read()?;
+        let office = match self.desktop {
+            None => agents::Office::Own,
+            Some(desktop) if self.guarded => agents::Office::Guarded(desktop),
+            Some(desktop) => agents::Office::Open(desktop),
+        };
+        let options = agents::Options {
+            first,
+            count: self.count,
+            sources,
+            office,
+            lasts: self.lasts,
+        };
+        agents::run(&tenant, options, output, stop).await
+    }
 }
 
 impl Devices {

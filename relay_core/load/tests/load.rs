@@ -14,7 +14,7 @@ use serde_json::Value;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::trust::{Anchor, Pins};
 use telerelay_load::LoadError;
-use telerelay_load::commands::agents::Fleet;
+use telerelay_load::commands::agents::{Fleet, Office};
 use telerelay_load::commands::{connect, handshakes, hold, reference, strangers};
 use telerelay_load::output::{Output, SCHEMA};
 use telerelay_load::sources::Sources;
@@ -105,7 +105,7 @@ impl World {
     async fn fleet(&self) -> Fleet {
         let count = usize::from(AGENTS);
         let devices = self.tenant.agents(0, count).expect("agents");
-        let mut fleet = Fleet::start(&self.tenant, devices, 0, sources()).expect("a fleet");
+        let mut fleet = Fleet::start(&self.tenant, devices, 0, sources(), Office::Own).expect("a fleet");
         for percent in [99, 100] {
             let moment = timeout(PATIENCE, fleet.moment()).await.expect("in time");
             assert_eq!((moment.event, moment.percent), ("ready", Some(percent)));

@@ -4,7 +4,9 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
-use telerelay_endpoint::{Agent, AgentConfig, AgentEvent, PathChoice, SessionRules};
+use telerelay_endpoint::{
+    Agent, AgentConfig, AgentEvent, LocalAddress, PathChoice, SessionRules, Sink,
+};
 use telerelay_wire::ids::{PathId, Service};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
@@ -28,7 +30,7 @@ const FAREWELL: Duration = Duration::from_secs(15);
 const NEARLY_ALL: usize = 99;
 
 /// What is asked for.
-#[derive(Clone, Copy, Debug)]
+#[derive(Clone, Debug)]
 pub struct Options {
     /// The first agent of the tenant.
     pub first: usize,
@@ -36,9 +38,25 @@ pub struct Options {
     pub count: usize,
     /// Where they dial from.
     pub sources: Sources,
+    /// What is behind them.
+    pub office: Office,
     /// How long they stay; `None`: until the run is told to end.
     pub lasts: Option<Duration>,
 }
+
+/// What is behind all agents.
+#[derive(Clone, Debug)]
+pub enum Office {
+    /// A desktop of this process, which is no RFB.
+    Own,
+    /// Another desktop, without a guard.
+    Open(LocalAddress),
+    /// Another desktop, which is RFB, and a guard in front of it.
+    Guarded(LocalAddress),
+}
+
+/// One of the two ways in which an agent starts.
+type StartAgent = fn(AgentConfig, Handle, Sink<AgentEvent>) -> Result<Agent, rustls::Error>;
 
 /// Agents that run.
 pub struct Fleet {
@@ -46,7 +64,7 @@ pub struct Fleet {
     board: Arc<Board>,
     moments: mpsc::UnboundedReceiver<Moment>,
     verdicts: JoinHandle<()>,
-    _desktop: Desktop,
+    _own: Option<Desktop>,
 }
 
 /// Something that happened to all of them together.
@@ -109,11 +127,18 @@ pub async fn run(
     output: &Output,
     mut stop: Stop,
 ) -> Result<(), LoadError> {
-    machine::require(options.count, DESCRIPTORS)?;
-    let devices = tenant.agents(options.first, options.count)?;
-    let mut fleet = Fleet::start(tenant, devices, options.first, options.sources)?;
+    let Options {
+        first,
+        count,
+        sources,
+        office,
+        lasts,
+    } = options;
+    machine::require(count, DESCRIPTORS)?;
+    let devices = tenant.agents(first, count)?;
+    let mut fleet = Fleet::start(tenant, devices, first, sources, office)?;
     let mut seconds = interval(Duration::from_secs(1));
-    let mut stopped = std::pin::pin!(stop.heard(options.lasts));
+    let mut stopped = std::pin::pin!(stop.heard(lasts));
     loop {
         tokio::select! {
             () = &mut stopped => break,
@@ -127,7 +152,7 @@ pub async fn run(
     // What they used while they stood, not what leaving takes.
     let (standing, usage) = (fleet.standing(), Usage::now()?);
     let summary = Summary {
-        agents: options.count,
+        agents: count,
         standing,
         left_behind: fleet.stop().await,
         usage,
@@ -143,8 +168,17 @@ impl Fleet {
         devices: Vec<Device>,
         first: usize,
         sources: Sources,
+        office: Office,
     ) -> Result<Self, LoadError> {
-        let desktop = Desktop::start()?;
+        let (own, desktop, start): (_, _, StartAgent) = match office {
+            Office::Own => {
+                let own = Desktop::start()?;
+                let address = own.address();
+                (Some(own), address, Agent::start_open)
+            }
+            Office::Open(desktop) => (None, desktop, Agent::start_open),
+            Office::Guarded(desktop) => (None, desktop, Agent::start),
+        };
         let (happened, moments) = mpsc::unbounded_channel();
         let (asked, questions) = mpsc::unbounded_channel();
         let board = Arc::new(Board::new(devices.len(), happened));
@@ -157,7 +191,7 @@ impl Fleet {
                 source: sources.of(first + number),
                 root: tenant.root()?,
                 revoked: Vec::new(),
-                desktop: desktop.address(),
+                desktop: desktop.clone(),
                 service: Service::Rfb,
                 secret: None,
                 program: program(),
@@ -171,11 +205,7 @@ impl Fleet {
                 }
                 board.heard(number, &event);
             };
-            agents.push(Agent::start_open(
-                config,
-                Handle::current(),
-                Arc::new(sink),
-            )?);
+            agents.push(start(config, Handle::current(), Arc::new(sink))?);
         }
         let agents: Arc<[Agent]> = agents.into();
         Ok(Self {
@@ -183,7 +213,7 @@ impl Fleet {
             agents,
             board,
             moments,
-            _desktop: desktop,
+            _own: own,
         })
     }
 
