@@ -126,6 +126,8 @@ def _do(row: Row) -> tuple[str, str] | None:
 
 
 def _values(row: Row) -> str:
+    if row.now is None:
+        return "?"
     return ", ".join(_shown(value) for value in row.now) or _shown(None)
 
 
@@ -142,7 +144,7 @@ def _record(row: Row) -> Mapping[str, Any]:
         "place": setting.place.address,
         "key": str(setting.key),
         "standing": row.standing,
-        "now": list(row.now),
+        "now": None if row.now is None else list(row.now),
         "wanted": setting.wanted,
         "why": dict(zip(("en", "ja"), setting.why, strict=True)),
         "do": None if do is None else dict(zip(("en", "ja"), do, strict=True)),

@@ -25,11 +25,14 @@ class Standing(StrEnum):
 
 @dataclass(frozen=True)
 class Row:
-    """A setting and how it stands. `now`: its values; `hindrance`: why only a person can set it (English)."""
+    """A setting and how it stands.
+
+    `now`: its values, None where they cannot be read; `hindrance`: why only a person can set it, in English.
+    """
 
     setting: Setting
     standing: Standing
-    now: Sequence[str] = ()
+    now: Sequence[str] | None = None
     hindrance: str = ""
 
     @property
@@ -45,7 +48,7 @@ def look(settings: Iterable[Setting]) -> Sequence[Row]:
 
 def _look(setting: Setting) -> Row:
     if not setting.is_there():
-        return Row(setting, Standing.ABSENT)
+        return Row(setting, Standing.ABSENT, ())
     try:
         content = setting.place.read()
         now = setting.values(content)
