@@ -4,6 +4,7 @@ import asyncio
 import random
 import re
 import ssl
+from dataclasses import replace
 from pathlib import Path
 from struct import pack
 
@@ -106,6 +107,19 @@ def test_guarded_is_what_nothing_speaks_against_and_nothing_essential_is_missing
     assert proof.findings()[0].outcome is requirement
     # No try was about it.
     assert proof.findings()[39].outcome is NOT
+
+
+def test_a_part_of_the_tries_proves_nothing(credentials: Credentials) -> None:
+    whole = tried((PASS, True))
+    part = replace(whole, left_out=(whole.results[0].tried,))
+    assert (whole.is_well, whole.guarded) == (True, True)
+    assert (part.is_well, part.guarded) == (True, False)
+    assert part.findings()[0].outcome is NOT
+    outcome, sentence = verdict_of(record(part, credentials))
+    assert (outcome, "--only" in sentence.en) == (NOT, True)
+    # Those that nothing rests on may be left out.
+    lesser = replace(whole.results[0].tried, essential=False)
+    assert replace(whole, left_out=(lesser,)).findings()[0].outcome is PASS
 
 
 # ---------------------------------------------------------------- the report

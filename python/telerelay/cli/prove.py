@@ -73,7 +73,7 @@ def prove(
 
     Use a device that is enrolled for it: a client that runs with the same key is superseded. The watched
     desktop's clipboard is overwritten. Writes prove.html for people, prove.json for machines, and prove.cose,
-    signed by the device. Exit code 0: guarded; 9: not.
+    signed by the device. Exit code 0: guarded, with --only as far as that goes; 9: not.
 
     Examples:
 
@@ -145,7 +145,7 @@ def _tell(console: Console, result: Result) -> None:
 
 
 def _conclude(console: Console, reported: dict[str, Any], folder: Path) -> None:
-    """The result, for a person what is not well in it. Exits with 9 unless the desktop is guarded."""
+    """The result, for a person what is not well in it. Exits with 9 unless all is well with what was made."""
     _, sentence = verdict_of(reported)
     rows = [
         [
@@ -170,7 +170,7 @@ def _conclude(console: Console, reported: dict[str, Any], folder: Path) -> None:
     ]
     shown = {name: value for name, value in reported.items() if name != "schema"}
     console.data("prove", shown, "\n".join(lines))
-    if not reported["guarded"]:
+    if not reported["well"]:
         raise typer.Exit(NOT_MET)
 
 

@@ -30,6 +30,10 @@ _GUARDED: Final = Said(
     "保護されています: 画面・キーボード・マウス以外は通りませんでした。",
 )
 _FAILED: Final = Said("Not guarded: something got through.", "保護されていません: 通り抜けたものがあります。")
+_IN_PART: Final = Said(
+    "What was tried got through nowhere; but only a part was tried (--only), which proves nothing yet.",
+    "試した範囲では何も通りませんでした。ただし一部のみの試験 (--only) であり、保護の証明にはなりません。",
+)
 _OPEN: Final = Said(
     "Not shown: a try without which nothing can be said could not be made here.",
     "示されていません: 判定に欠かせない試験をここでは行えませんでした。",
@@ -42,6 +46,8 @@ def verdict_of(reported: Mapping[str, Any]) -> tuple[Outcome, Said]:
         return Outcome.PASS, _GUARDED
     if reported["counts"][Outcome.FAIL]:
         return Outcome.FAIL, _FAILED
+    if reported["well"]:
+        return Outcome.NOT_TESTED, _IN_PART
     return Outcome.NOT_TESTED, _OPEN
 
 
@@ -92,6 +98,7 @@ def _facts(reported: Mapping[str, Any], file: str, digest: str) -> str:
                 f"{_WORDS[outcome][2].en} {_WORDS[outcome][2].ja} {counts[outcome]}" for outcome in Outcome
             ),
         ),
+        ("Left out 省いた試験", ", ".join(reported["left_out"]) or "–"),
         (f"SHA-256 {file}", digest),
     ]
     cells = "".join(

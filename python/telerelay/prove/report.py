@@ -55,6 +55,8 @@ def record(proof: Proof, credentials: Credentials) -> dict[str, Any]:
         "organisation": credentials.organisation.hex(),
         "device": credentials.device.hex(),
         "guarded": proof.guarded,
+        "well": proof.is_well,
+        "left_out": [tried.id for tried in proof.left_out],
         "counts": {outcome.value: proof.count(outcome) for outcome in Outcome},
         "tries": [
             {

@@ -19,6 +19,9 @@ from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
 _TRY_S: Final = LIMITS["prove_try_s"]
+_NOT_CHOSEN: Final = Said(
+    "Tries about it were left out of this run (--only).", "この要件の試験を今回は省いた (--only)。"
+)
 
 
 @dataclass(frozen=True)
@@ -42,15 +45,21 @@ class Finding:
 
 @dataclass(frozen=True)
 class Proof:
-    """Everything that one run showed. `began`: Unix seconds."""
+    """Everything that one run showed. `began`: Unix seconds; `left_out`: what `--only` did not name."""
 
     asked: Asked
     began: int
     results: tuple[Result, ...]
+    left_out: tuple[Try, ...] = ()
 
     @property
     def guarded(self) -> bool:
-        """Nothing failed, and nothing is missing without which that would mean nothing."""
+        """All is well with all of them."""
+        return self.is_well and not any(tried.essential for tried in self.left_out)
+
+    @property
+    def is_well(self) -> bool:
+        """Of what was tried nothing failed, and nothing is missing without which that would mean nothing."""
         outcomes = [result.verdict.outcome for result in self.results]
         missing = any(
             result.tried.essential and result.verdict.outcome is Outcome.NOT_TESTED for result in self.results
@@ -74,11 +83,12 @@ class Proof:
         if by[Outcome.FAIL]:
             names = ", ".join(result.tried.id for result in by[Outcome.FAIL])
             return Finding(number, Outcome.FAIL, Said(f"failed: {names}", f"不合格: {names}"), ids)
+        left_out = [tried for tried in self.left_out if number in tried.requirements]
         missing = [result for result in by[Outcome.NOT_TESTED] if result.tried.essential]
-        if missing or not by[Outcome.PASS]:
+        if missing or any(tried.essential for tried in left_out) or not by[Outcome.PASS]:
             skipped = missing or by[Outcome.NOT_TESTED]
-            why = skipped[0].verdict.why if skipped else REQUIREMENTS[number].untested
-            return Finding(number, Outcome.NOT_TESTED, why, ids)
+            why = _NOT_CHOSEN if left_out else REQUIREMENTS[number].untested
+            return Finding(number, Outcome.NOT_TESTED, skipped[0].verdict.why if skipped else why, ids)
         passed, all_ = len(by[Outcome.PASS]), len(about)
         return Finding(
             number,
@@ -141,7 +151,8 @@ async def _prove(
             verdict = await _make(ground, tried)
             results.append(Result(tried, verdict, time.monotonic() - begun))
             tell(results[-1])
-    return Proof(asked, began, tuple(results))
+    left_out = tuple(tried for tried in CATALOGUE if tried not in tries)
+    return Proof(asked, began, tuple(results), left_out)
 
 
 async def _make(ground: Ground, tried: Try) -> Verdict:
