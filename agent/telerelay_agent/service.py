@@ -9,8 +9,9 @@ import structlog
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.state import StateFile
 from telerelay_agent.verdict import verdict, why_stale
+from telerelay_agent.watermark import mark_text, render
 from telerelay_core import SessionRules
-from telerelay_endpoint.admission import Refuse, Request
+from telerelay_endpoint.admission import Allow, Refuse, Request
 from telerelay_endpoint.documents import Clock, Kind
 from telerelay_endpoint.errors import TelerelayError
 
@@ -76,8 +77,13 @@ class Service:
         """A client wants to come in."""
         answer = verdict(request, self._own.for_verdict(), self._clock.now())
         if isinstance(answer, Refuse):
-            self._log.info("refused", attempt=attempt, code=answer.code, reason=answer.reason)
-            self._agent.refuse(path, answer.code)
+            self._refuse(path, attempt, answer.code, answer.reason)
+            return
+        try:
+            watermark = self._watermark(answer, request.client)
+        except TelerelayError as error:
+            # Without its mark nobody is shown the screen.
+            self._refuse(path, attempt, error.code, error.detail)
             return
         self._log.info("allowed", attempt=attempt)
         rules = SessionRules(
@@ -85,6 +91,7 @@ class Service:
             resume_limit_s=answer.rules.resume_limit,
             idle_timeout_s=answer.rules.idle_timeout,
             view_only=answer.rules.view_only,
+            watermark=watermark,
             shown=[f"sessions={answer.rules.sessions}"],
         )
         self._agent.allow(path, rules)
@@ -148,6 +155,17 @@ class Service:
         )
         still_open = {one: kind for one, kind in self._state.state.sessions.items() if one != attempt}
         self._state.update(sessions=still_open)
+
+    def _refuse(self, path: bytes, attempt: str, code: str, reason: str) -> None:
+        self._log.info("refused", attempt=attempt, code=code, reason=reason)
+        self._agent.refuse(path, code)
+
+    def _watermark(self, allowed: Allow, client: bytes) -> tuple[int, bytes] | None:
+        """The pattern over the screen, where the rules want one. Raises TelerelayError without a font."""
+        if not allowed.rules.watermark:
+            return None
+        mark = render(mark_text(allowed.rules.watermark, allowed.label, client, self._clock.now()))
+        return mark.width, mark.weights
 
     def _tell_standing(self) -> None:
         """Say once when the documents begin or cease to let anybody in."""

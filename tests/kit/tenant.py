@@ -92,6 +92,7 @@ class Tenant:
         computer: bytes | None = None,
         expires_in: int = 180 * DAY,
         signer: RoleKey = RoleKey.POLICY,
+        rules: Rules = RULES,
     ) -> bytes:
         """A computer document that grants this tenant's client, or `grants`."""
         document = ComputerDocument(
@@ -101,7 +102,7 @@ class Tenant:
             issued=self.now,
             expires=self.now + expires_in,
             grants=tuple([Grant(self.client, "a client")] if grants is None else grants),
-            rules=RULES,
+            rules=rules,
             label="desk 4",
         )
         return sign_computer_document(document, self.keys.signer(signer)).encoded

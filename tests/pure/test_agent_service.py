@@ -1,6 +1,6 @@
 """The running agent told of things by hand: what it answers, fetches, passes on and says."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -13,8 +13,9 @@ from telerelay_agent.service import Service
 from telerelay_agent.state import State, StateFile
 from telerelay_endpoint.admission import Request
 from telerelay_endpoint.documents import Clock, Kind
+from telerelay_endpoint.payloads import Rules
 from tests.kit.fake_agent import EnrolledAgent, FakeAgentHandle
-from tests.kit.tenant import NOW
+from tests.kit.tenant import NOW, RULES
 
 PATH = b"p" * 16
 ATTEMPT = "7KQ2-M9XB"
@@ -41,9 +42,9 @@ class Stage:
         log = structlog.wrap_logger(self.said, processors=[_as_is], wrapper_class=structlog.BoundLogger)
         return Service(self.handle, own, clock, self.state, log, self.fetched.append)
 
-    def take_all(self, revoked: list[bytes] | None = None) -> None:
+    def take_all(self, revoked: list[bytes] | None = None, rules: Rules = RULES) -> None:
         self.service.fetched(Kind.REVOCATIONS, self.tenant.revocations(devices=revoked or []))
-        self.service.fetched(Kind.COMPUTER, self.tenant.document())
+        self.service.fetched(Kind.COMPUTER, self.tenant.document(rules=rules))
         self.service.fetched(Kind.STAMP, self.tenant.stamp())
 
     def events(self) -> list[str]:
@@ -75,6 +76,19 @@ def test_a_granted_client_is_let_in_and_a_stranger_is_not(stage: Stage) -> None:
     stage.service.asked(b"q" * 16, ATTEMPT, asking(b"x" * 32))
     assert stage.handle.allowed == [PATH]
     assert stage.handle.refused == [(b"q" * 16, "DENIED")]
+
+
+def test_nobody_sees_a_screen_without_the_mark_that_its_rules_want(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.take_all(rules=replace(RULES, watermark="閲覧 {time}"))
+    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    assert stage.handle.allowed == [PATH]
+    # Here nobody can look for fonts.
+    monkeypatch.setenv("PATH", "")
+    stage.service.asked(b"q" * 16, ATTEMPT, asking(stage.tenant.client))
+    assert stage.handle.allowed == [PATH]
+    assert stage.handle.refused == [(b"q" * 16, "UNSUPPORTED")]
 
 
 def test_it_says_once_when_it_begins_to_serve(stage: Stage) -> None:

@@ -49,7 +49,7 @@ def every_day(begin: int, length: int) -> Timetable:
         ({"minimum_version": (1, 10, 0)}, "POLICY_VERSION"),
         ({"services": ("rdp",)}, "DENIED"),
         ({"view_only": True}, "DONE"),
-        ({"watermark": "{label}"}, "UNSUPPORTED"),
+        ({"watermark": "{label}"}, "DONE"),
         ({"lock_on_disconnect": True}, "UNSUPPORTED"),
     ],
 )
@@ -60,7 +60,7 @@ def test_a_rule_refuses_with_its_code(rules: dict[str, Any], code: str) -> None:
 
 
 def test_nothing_but_the_rules_decides_about_a_granted_device() -> None:
-    assert judge(ASKED, document(), (), NOW) == Allow(RULES)
+    assert judge(ASKED, document(), (), NOW) == Allow(RULES, "lent")
     assert answer(document(), replace(ASKED, client=b"x" * 32)) == ("DENIED", None)
     refused = judge(ASKED, document(), {CLIENT}, NOW)
     assert isinstance(refused, Refuse)
@@ -153,7 +153,6 @@ def test_whoever_is_let_in_breaks_no_rule(
 def test_what_cannot_be_kept_yet_is_named() -> None:
     assert unkept(RULES) == []
     assert unkept(STRICT_RULES) == [
-        "watermark",
         "lock_on_disconnect",
         "notices",
         "session_limit",

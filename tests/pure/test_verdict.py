@@ -65,7 +65,7 @@ def with_grant(grant: Grant) -> Documents:
 
 
 def test_a_granted_client_is_allowed_under_the_rules_of_the_document() -> None:
-    assert verdict(ASKED, HELD, NOW) == Allow(RULES)
+    assert verdict(ASKED, HELD, NOW) == Allow(RULES, "home PC")
 
 
 @pytest.mark.parametrize(
@@ -129,8 +129,8 @@ def test_a_service_that_the_rules_do_not_name_is_denied() -> None:
 
 
 def test_a_rule_that_cannot_be_kept_refuses() -> None:
-    drawn_over = replace(COMPUTER, rules=replace(RULES, watermark="{label}"))
-    assert code(held(computer=drawn_over)) == "UNSUPPORTED"
+    locking = replace(COMPUTER, rules=replace(RULES, lock_on_disconnect=True))
+    assert code(held(computer=locking)) == "UNSUPPORTED"
 
 
 def test_a_clock_set_back_does_not_revive_an_expired_stamp() -> None:

@@ -32,9 +32,10 @@ class Request:
 
 @dataclass(frozen=True)
 class Allow:
-    """The session may open under these rules."""
+    """The session may open under these rules. `label`: the client's in its grant."""
 
     rules: Rules
+    label: str
 
 
 @dataclass(frozen=True)
@@ -72,14 +73,13 @@ def judge(
         return Refuse("POLICY_VERSION", f"{named} wants version {wanted} at least", "minimum_version")
     for rule in unkept(rules):
         return Refuse("UNSUPPORTED", f"{named} has a rule that this version cannot keep: {rule}", rule)
-    return Allow(rules)
+    return Allow(rules, grants[0].label)
 
 
 def unkept(rules: Rules) -> list[str]:
     """The rules that this version's agent cannot keep yet, so that it lets nobody in under them."""
-    # Nothing here draws or locks yet.
+    # Nothing here locks yet.
     wanted = {
-        "watermark": rules.watermark,
         "lock_on_disconnect": rules.lock_on_disconnect,
         "notices": rules.notices,
         "session_limit": rules.session_limit,

@@ -39,6 +39,8 @@ enum Owed {
     Changes,
     /// Pixels without which the viewer's picture is worth nothing.
     Pixels,
+    /// The same, and it takes its request for answered.
+    PixelsStill,
 }
 
 impl Redraw {
@@ -76,7 +78,11 @@ impl Running for Drawing {
     fn desktop_step(&mut self, feed: &mut Feed<'_>) -> Result<(), Stop> {
         let asked = self.viewer.asked();
         match (self.desktop.step(feed, &mut self.scene, asked)?, self.owed) {
-            (None, _) | (Some(Pixels::None), Owed::Pixels) => {}
+            (None, _) => {}
+            // Xvnc tells its size so whenever pixels are asked for whole, and sends them on the next request.
+            (Some(Pixels::None), Owed::Pixels | Owed::PixelsStill) => {
+                self.owed = Owed::PixelsStill;
+            }
             (Some(_), _) => self.owed = Owed::Nothing,
         }
         Ok(())
@@ -129,6 +135,9 @@ impl Running for Drawing {
             self.scene.screen.mark(&afresh);
             self.owed = Owed::Pixels;
             (0, afresh)
+        } else if self.owed == Owed::PixelsStill {
+            self.owed = Owed::Pixels;
+            (1, whole)
         } else if self.owed == Owed::Nothing && !self.scene.screen.has_changed(&wanted) {
             self.owed = Owed::Changes;
             (1, whole)
@@ -159,7 +168,7 @@ impl Drawing {
         let areas = if self.scene.size.is_some() {
             // An update with another size has no pixels: the viewer has no place for them yet.
             Vec::new()
-        } else if self.owed == Owed::Pixels {
+        } else if matches!(self.owed, Owed::Pixels | Owed::PixelsStill) {
             return false;
         } else {
             self.scene.screen.take_changed(&wanted, WIDEST)

@@ -15,6 +15,8 @@ pub(crate) struct Desk {
     is_asked: bool,
     /// Rectangles without pixels that the next update has: heads and bodies.
     pub(crate) news: Vec<Vec<u8>>,
+    /// What it tells whenever it is asked for something whole.
+    pub(crate) whole_news: Option<Vec<u8>>,
     pub(crate) says: Vec<u8>,
     heard: Vec<u8>,
     /// Whole messages that it heard, without requests.
@@ -32,6 +34,7 @@ impl Desk {
             changes: Vec::new(),
             is_asked: false,
             news: Vec::new(),
+            whole_news: None,
             says: Vec::new(),
             heard: Vec::new(),
             messages: Vec::new(),
@@ -112,6 +115,7 @@ impl Desk {
                 if message[1] == 0 {
                     let area = [2, 4, 6, 8].map(|at| number(&message, at));
                     self.changes.push(area);
+                    self.news.extend(self.whole_news.clone());
                 }
                 if !self.changes.is_empty() || !self.news.is_empty() {
                     self.answer();
@@ -122,16 +126,21 @@ impl Desk {
         }
     }
 
-    /// An update of everything that it has to tell.
+    /// An update of what it has to tell; what it has painted waits for the next request then, as Xvnc's does.
     fn answer(&mut self) {
         self.is_asked = false;
-        let count = u16::try_from(self.news.len() + self.changes.len()).unwrap();
+        let changes = if self.news.is_empty() {
+            std::mem::take(&mut self.changes)
+        } else {
+            Vec::new()
+        };
+        let count = u16::try_from(self.news.len() + changes.len()).unwrap();
         self.says.extend([0, 9]);
         self.says.extend(count.to_be_bytes());
         for news in self.news.drain(..) {
             self.says.extend(news);
         }
-        for [x, y, width, height] in std::mem::take(&mut self.changes) {
+        for [x, y, width, height] in changes {
             for side in [x, y, width, height] {
                 self.says.extend(u16::try_from(side).unwrap().to_be_bytes());
             }

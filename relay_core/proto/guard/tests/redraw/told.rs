@@ -139,6 +139,19 @@ fn another_size_is_told_alone_and_then_everything_is_new() {
 }
 
 #[test]
+fn a_desktop_that_answers_without_pixels_is_asked_for_changes() {
+    let mut play = Play::of(100, 80, &EVERYTHING);
+    play.desk.whole_news = Some(sizes([0, 0], 100, 80));
+    play.ask(false);
+    play.settle();
+    assert_eq!(play.desk.requests, [false, true]);
+    play.ask(true);
+    play.settle();
+    play.check(&CANVAS, |_, _| 0);
+    assert_eq!(play.home.updates, 2);
+}
+
+#[test]
 fn a_desktop_of_many_screens_is_one() {
     let mut play = begun();
     play.ask(true);
