@@ -55,7 +55,7 @@ def test_what_is_open_is_set_and_then_met(etc: Path, data: Path) -> None:
 
 
 def test_another_word_for_the_same_is_left_alone(etc: Path, data: Path) -> None:
-    content = b"[Channels]\ncliprdr=NO\nrdpdr=false\n"
+    content = b"[Channels]\ncliprdr=NO\nrdpdr=False\n"
     (etc / "it.ini").write_bytes(content)
     applied(etc, data)
     assert (etc / "it.ini").read_bytes() == content

@@ -37,7 +37,7 @@ _POLICY_KEY: Final = r"HKLM\SOFTWARE\Policies\Microsoft\Windows NT\Terminal Serv
 
 @dataclass(frozen=True)
 class Setting:
-    """One setting. `wanted`: None where it must not stand; `same`: other values that do as well.
+    """One setting. `wanted`: None where it must not stand; `same`: other values that will do, in lower case.
 
     `program`: whose setting it is; where that is not installed the setting does not exist. `why`: English,
     Japanese.
@@ -64,9 +64,11 @@ class Setting:
     def is_met(self, content: bytes | None) -> bool:
         """Whether `content` of its place says what is wanted, and nothing else."""
         values = self.values(content)
-        may_be_missing = self.wanted is None or self.key.section == ANYWHERE
-        does = all(value == self.wanted or value.lower() in self.same for value in values)
-        return does and (may_be_missing or bool(values))
+        if self.wanted is None:
+            return not values
+        will_do = {self.wanted.lower(), *self.same}
+        may_be_missing = self.key.section == ANYWHERE
+        return all(value.lower() in will_do for value in values) and (may_be_missing or bool(values))
 
 
 def settings_of_this_machine(data: Path) -> Sequence[Setting]:
