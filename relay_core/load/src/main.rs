@@ -194,6 +194,9 @@ struct Agents {
     /// With a guard in front of it.
     #[arg(long, requires = "desktop")]
     guarded: bool,
+    /// Which draws its screen anew with a mark over it.
+    #[arg(long, requires = "guarded")]
+    marked: bool,
     /// Seconds that they stay; default: until they are told to end.
     #[arg(long = "for", value_parser = seconds)]
     lasts: Option<Duration>,
@@ -374,6 +377,7 @@ impl Agents {
         let (tenant, first, sources) = self.devices.read()?;
         let office = match self.desktop {
             None => agents::Office::Own,
+            Some(desktop) if self.marked => agents::Office::Marked(desktop),
             Some(desktop) if self.guarded => agents::Office::Guarded(desktop),
             Some(desktop) => agents::Office::Open(desktop),
         };

@@ -105,7 +105,8 @@ impl World {
     async fn fleet(&self) -> Fleet {
         let count = usize::from(AGENTS);
         let devices = self.tenant.agents(0, count).expect("agents");
-        let mut fleet = Fleet::start(&self.tenant, devices, 0, sources(), Office::Own).expect("a fleet");
+        let mut fleet =
+            Fleet::start(&self.tenant, devices, 0, sources(), Office::Own).expect("a fleet");
         for percent in [99, 100] {
             let moment = timeout(PATIENCE, fleet.moment()).await.expect("in time");
             assert_eq!((moment.event, moment.percent), ("ready", Some(percent)));

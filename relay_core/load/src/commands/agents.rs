@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use serde::Serialize;
 use telerelay_endpoint::{
-    Agent, AgentConfig, AgentEvent, LocalAddress, PathChoice, SessionRules, Sink,
+    Agent, AgentConfig, AgentEvent, LocalAddress, Mark, PathChoice, SessionRules, Sink,
 };
 use telerelay_wire::ids::{PathId, Service};
 use tokio::runtime::Handle;
@@ -53,6 +53,8 @@ pub enum Office {
     Open(LocalAddress),
     /// Another desktop, which is RFB, and a guard in front of it.
     Guarded(LocalAddress),
+    /// The same, and the guard draws its screen anew with a mark over it.
+    Marked(LocalAddress),
 }
 
 /// One of the two ways in which an agent starts.
@@ -170,6 +172,7 @@ impl Fleet {
         sources: Sources,
         office: Office,
     ) -> Result<Self, LoadError> {
+        let mut watermark = None;
         let (own, desktop, start): (_, _, StartAgent) = match office {
             Office::Own => {
                 let own = Desktop::start()?;
@@ -178,6 +181,10 @@ impl Fleet {
             }
             Office::Open(desktop) => (None, desktop, Agent::start_open),
             Office::Guarded(desktop) => (None, desktop, Agent::start),
+            Office::Marked(desktop) => {
+                watermark = Some(bars());
+                (None, desktop, Agent::start)
+            }
         };
         let (happened, moments) = mpsc::unbounded_channel();
         let (asked, questions) = mpsc::unbounded_channel();
@@ -209,7 +216,7 @@ impl Fleet {
         }
         let agents: Arc<[Agent]> = agents.into();
         Ok(Self {
-            verdicts: tokio::spawn(allow_all(agents.clone(), questions)),
+            verdicts: tokio::spawn(allow_all(agents.clone(), watermark, questions)),
             agents,
             board,
             moments,
@@ -257,18 +264,34 @@ impl Drop for Fleet {
 }
 
 /// The verdict of every agent, at once: whom the node lets through is let in.
-async fn allow_all(agents: Arc<[Agent]>, mut questions: mpsc::UnboundedReceiver<(usize, PathId)>) {
+async fn allow_all(
+    agents: Arc<[Agent]>,
+    watermark: Option<Mark>,
+    mut questions: mpsc::UnboundedReceiver<(usize, PathId)>,
+) {
     let rules = SessionRules {
         sessions: 8,
         resume_limit: 0,
         idle_timeout: 0,
         view_only: false,
-        watermark: None,
+        watermark,
         shown: Vec::new(),
     };
     while let Some((number, path)) = questions.recv().await {
         agents[number].allow(path, rules.clone());
     }
+}
+
+/// A mark of slanting bars, dark beside light, that cover as much of the screen as letters do.
+fn bars() -> Mark {
+    let (width, height) = (480, 300);
+    let weight = |at: u32| match (at % width + at / width) % 60 {
+        0..3 => -24,
+        3..6 => 24,
+        _ => 0,
+    };
+    let weights: Vec<i8> = (0..width * height).map(weight).collect();
+    Mark::new(480, &weights).unwrap_or_else(|error| unreachable!("{error}"))
 }
 
 /// Where all agents of the process are told of.

@@ -45,7 +45,10 @@ impl Greeting {
         match self {
             Self::Number => say(home, &number.to_be_bytes()),
             Self::Rfb => {
-                hear(home, GREETING.len() + TYPES.len() + DONE.len() + SCREEN.len())?;
+                hear(
+                    home,
+                    GREETING.len() + TYPES.len() + DONE.len() + SCREEN.len(),
+                )?;
                 let key = u32::try_from(number).map_err(io::Error::other)?;
                 say(home, &[&REQUEST[..], &KEY, &key.to_be_bytes()].concat())
             }
