@@ -14,6 +14,7 @@ from telerelay_core import SessionRules
 from telerelay_endpoint.admission import Allow, Refuse, Request
 from telerelay_endpoint.documents import Clock, Kind
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.strict_cbor import UINT32
 
 Log: TypeAlias = structlog.typing.FilteringBoundLogger
 
@@ -75,7 +76,8 @@ class Service:
 
     def asked(self, path: bytes, attempt: str, request: Request) -> None:
         """A client wants to come in."""
-        answer = verdict(request, self._own.for_verdict(), self._clock.now())
+        now = self._clock.now()
+        answer = verdict(request, self._own.for_verdict(), now)
         if isinstance(answer, Refuse):
             self._refuse(path, attempt, answer.code, answer.reason)
             return
@@ -93,6 +95,7 @@ class Service:
             view_only=answer.rules.view_only,
             watermark=watermark,
             shown=[f"sessions={answer.rules.sessions}"],
+            ends=None if answer.ends is None else (min(answer.ends.at - now, UINT32), answer.ends.code),
         )
         self._agent.allow(path, rules)
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telerelay_endpoint.admission import Allow, Refuse, Request, judge, unkept, version_of
+from telerelay_endpoint.admission import Allow, End, Refuse, Request, judge, unkept, version_of
 from telerelay_endpoint.payloads import ComputerDocument, Grant, Own, Rules
 from telerelay_endpoint.timetable import DAYS, Span, Timetable
 from tests.kit.organisations import COMPUTER_DOCUMENT, NOW, RULES, STRICT_RULES
@@ -65,6 +65,27 @@ def test_nothing_but_the_rules_decides_about_a_granted_device() -> None:
     refused = judge(ASKED, document(), {CLIENT}, NOW)
     assert isinstance(refused, Refuse)
     assert refused.code == "REVOKED"
+
+
+@pytest.mark.parametrize(
+    ("grant", "rules", "ends"),
+    [
+        (ISSUED, {}, None),
+        (ISSUED, {"hours": every_day(MINUTE, 2)}, End(NOW - NOW % 60 + 120, "POLICY_HOURS")),
+        (ISSUED, {"session_limit": 600}, End(NOW + 600, "POLICY_DURATION")),
+        (ISSUED, {"session_limit": 60, "hours": every_day(MINUTE, 2)}, End(NOW + 60, "POLICY_DURATION")),
+        (OWN, {"own_devices": True, "session_limit": 7200}, End(NOW + 3600, "DENIED")),
+        (replace(ISSUED, not_after=NOW + 60), {"session_limit": 7200}, End(NOW + 60, "DENIED")),
+    ],
+)
+def test_what_ends_first_ends_the_session(grant: Grant, rules: dict[str, Any], ends: End | None) -> None:
+    judged = document(grant, **rules)
+    assert judge(ASKED, judged, (), NOW) == Allow(judged.rules, grant.label, ends)
+
+
+def test_a_grant_without_an_end_outlasts_one_that_lapses() -> None:
+    both = replace(document(), grants=(replace(ISSUED, not_after=NOW + 60), ISSUED))
+    assert judge(ASKED, both, (), NOW) == Allow(RULES, "lent")
 
 
 def test_an_own_device_needs_the_rule_and_lapses_by_itself() -> None:
@@ -155,6 +176,5 @@ def test_what_cannot_be_kept_yet_is_named() -> None:
     assert unkept(STRICT_RULES) == [
         "lock_on_disconnect",
         "notices",
-        "session_limit",
     ]
     assert unkept(Rules(("rfb",), 1, 600, 900, view_only=False)) == []

@@ -275,6 +275,7 @@ async fn allow_all(
         idle_timeout: 0,
         view_only: false,
         watermark,
+        ends: None,
         shown: Vec::new(),
     };
     while let Some((number, path)) = questions.recv().await {

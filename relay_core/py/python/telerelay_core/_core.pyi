@@ -476,8 +476,10 @@ class SessionRules:
         idle_timeout_s: int,
         view_only: bool = False,
         watermark: tuple[int, bytes] | None = None,
+        ends: tuple[int, str] | None = None,
         shown: Sequence[str],
-    ) -> SessionRules: ...
+    ) -> SessionRules:
+        """`ends`: after how many seconds a session ends in any case, and its code then. Raises CoreError(USAGE)."""
 
 _AgentEvent: TypeAlias = AgentOnline | AgentOffline | Incoming | News | SessionOpened | SessionEnded | Stopped
 

@@ -4,15 +4,22 @@ Fail closed: what cannot be read, and a rule that this version cannot keep, refu
 """
 
 import re
-from collections.abc import Collection
+from collections.abc import Collection, Iterator
 from dataclasses import dataclass
 from ipaddress import IPv6Address, ip_address, ip_network
 from typing import Final, Literal
 
-from telerelay_endpoint.payloads import ComputerDocument, Rules
+from telerelay_endpoint.payloads import ComputerDocument, Grant, Rules
 
 Code = Literal[
-    "POLICY_STALE", "REVOKED", "DENIED", "POLICY_HOURS", "POLICY_ADDRESS", "POLICY_VERSION", "UNSUPPORTED"
+    "POLICY_STALE",
+    "REVOKED",
+    "DENIED",
+    "POLICY_HOURS",
+    "POLICY_ADDRESS",
+    "POLICY_VERSION",
+    "POLICY_DURATION",
+    "UNSUPPORTED",
 ]
 _PROGRAM: Final = re.compile(r"[^/]+/(\d+)\.(\d+)\.(\d+)(?![\d.]).*")
 
@@ -31,11 +38,23 @@ class Request:
 
 
 @dataclass(frozen=True)
+class End:
+    """When a session ends in any case, Unix seconds, and its code then."""
+
+    at: int
+    code: Code
+
+
+@dataclass(frozen=True)
 class Allow:
-    """The session may open under these rules. `label`: the client's in its grant."""
+    """The session may open under these rules, and last until its end, where there is one.
+
+    `label`: the client's in its grant.
+    """
 
     rules: Rules
     label: str
+    ends: End | None = None
 
 
 @dataclass(frozen=True)
@@ -58,7 +77,8 @@ def judge(
     grants = [grant for grant in document.grants if grant.client == request.client and grant.holds(now)]
     if not grants:
         return Refuse("DENIED", f"{named} does not admit this device now")
-    if not rules.own_devices and all(grant.own for grant in grants):
+    counting = [grant for grant in grants if rules.own_devices or grant.own is None]
+    if not counting:
         return Refuse("DENIED", f"{named} admits no devices of people's own", "own_devices")
     if request.service not in rules.services:
         return Refuse("DENIED", f"{named} does not admit {request.service}", "services")
@@ -73,7 +93,19 @@ def judge(
         return Refuse("POLICY_VERSION", f"{named} wants version {wanted} at least", "minimum_version")
     for rule in unkept(rules):
         return Refuse("UNSUPPORTED", f"{named} has a rule that this version cannot keep: {rule}", rule)
-    return Allow(rules, grants[0].label)
+    ends = min(_ends(rules, counting, now), key=lambda end: end.at, default=None)
+    return Allow(rules, counting[0].label, ends)
+
+
+def _ends(rules: Rules, grants: Collection[Grant], now: int) -> Iterator[End]:
+    closes = None if rules.hours is None else rules.hours.closes(now)
+    if closes is not None:
+        yield End(closes, "POLICY_HOURS")
+    lapses = [grant.not_after for grant in grants if grant.not_after is not None]
+    if len(lapses) == len(grants):
+        yield End(max(lapses), "DENIED")
+    if rules.session_limit:
+        yield End(now + rules.session_limit, "POLICY_DURATION")
 
 
 def unkept(rules: Rules) -> list[str]:
@@ -82,7 +114,6 @@ def unkept(rules: Rules) -> list[str]:
     wanted = {
         "lock_on_disconnect": rules.lock_on_disconnect,
         "notices": rules.notices,
-        "session_limit": rules.session_limit,
     }
     return [rule for rule, value in wanted.items() if value]
 

@@ -1,6 +1,7 @@
 //! The office PC's endpoint.
 use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
+use std::time::Duration;
 
 use pyo3::prelude::*;
 use telerelay_endpoint::{
@@ -102,18 +103,23 @@ pub(crate) struct SessionRules(endpoint::SessionRules);
 #[pymethods]
 impl SessionRules {
     #[new]
-    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, watermark=None, shown))]
+    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, watermark=None, ends=None, shown))]
     fn new(
         sessions: u16,
         resume_limit_s: u32,
         idle_timeout_s: u32,
         view_only: bool,
         watermark: Option<(u16, &[u8])>,
+        ends: Option<(u32, String)>,
         shown: Vec<String>,
     ) -> Result<Self, Failure> {
         let watermark = watermark.map(|(width, weights)| {
             let weights: Vec<i8> = weights.iter().map(|weight| weight.cast_signed()).collect();
             Mark::new(width, &weights).map_err(usage)
+        });
+        let ends = ends.map(|(after_s, code)| {
+            let code = code.parse::<Code>().map_err(usage)?;
+            Ok::<_, Failure>((Duration::from_secs(after_s.into()), code))
         });
         Ok(Self(endpoint::SessionRules {
             sessions,
@@ -121,6 +127,7 @@ impl SessionRules {
             idle_timeout: idle_timeout_s,
             view_only,
             watermark: watermark.transpose()?,
+            ends: ends.transpose()?,
             shown,
         }))
     }

@@ -72,6 +72,8 @@ pub struct SessionRules {
     pub view_only: bool,
     /// What is drawn over the screen.
     pub watermark: Option<Mark>,
+    /// How long a session lasts at most, from PAIRED on, and the code that it ends with then.
+    pub ends: Option<(Duration, Code)>,
     /// What the person is shown.
     pub shown: Vec<String>,
 }

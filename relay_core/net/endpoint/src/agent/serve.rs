@@ -161,6 +161,9 @@ async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
         connecting: None,
         client_is_done: false,
         desktop_over: None,
+        ends: rules
+            .ends
+            .map(|(after, code)| (office.clock.instant(begun.at) + after, code)),
         failure: String::new(),
     };
     let (outcome, side) = secured.run(session, side, office.clock).await;
@@ -227,6 +230,8 @@ pub(super) struct AgentSide {
     client_is_done: bool,
     /// The desktop ended by itself: until when what it said may still travel.
     desktop_over: Option<Instant>,
+    /// Until when the rules let a session last, and how it ends then.
+    ends: Option<(Instant, Code)>,
     /// What broke on this side, for the log.
     failure: String,
 }
@@ -320,8 +325,18 @@ impl Side<AgentRole> for AgentSide {
                 None => std::future::pending().await,
             }
         };
+        let is_due = async {
+            match self.ends {
+                Some((until, code)) => {
+                    sleep_until(until).await;
+                    code
+                }
+                None => std::future::pending().await,
+            }
+        };
         tokio::select! {
             code = self.place.told() => Wake::End(code),
+            code = is_due => Wake::End(code),
             local = connected => Wake::Local(local),
             () = is_over => Wake::End(Code::DesktopLost),
         }

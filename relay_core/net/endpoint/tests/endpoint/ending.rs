@@ -10,10 +10,11 @@ use tokio::time::timeout;
 
 use crate::relay::Fault;
 use crate::stranger::{Stranger, opened};
-use crate::world::{World, exchange, gone, known, pattern, read, within};
+use crate::world::{World, exchange, gone, known, pattern, read, time_passes, within};
 
 /// A writer that did not get a mebibyte away in this time is held.
 const STILL: Duration = Duration::from_secs(1);
+const HOUR: Duration = Duration::from_hours(1);
 
 #[tokio::test]
 async fn a_desktop_that_is_not_there_is_absent() {
@@ -26,6 +27,23 @@ async fn a_desktop_that_is_not_there_is_absent() {
     assert_eq!(world.home().finished().await, Code::DesktopAbsent);
     let ended = office.ended().await;
     let expected = (Code::DesktopAbsent, Stage::Open);
+    assert_eq!((known(&ended.code), ended.stage), expected);
+    let terminal = world.relay.terminal().await;
+    assert_eq!((known(&terminal.code), terminal.stage), expected);
+}
+
+#[tokio::test]
+async fn a_session_lasts_as_long_as_the_rules_allow() {
+    let mut world = World::new().await;
+    world.rules.ends = Some((HOUR, Code::PolicyDuration));
+    let (mut office, home, mut desk, mut viewer) = world.session().await;
+    time_passes(HOUR - Duration::from_mins(1)).await;
+    exchange(&mut desk, &mut viewer).await;
+    time_passes(Duration::from_mins(1)).await;
+    gone(&mut desk).await;
+    assert_eq!(home.finished().await, Code::PolicyDuration);
+    let expected = (Code::PolicyDuration, Stage::Session);
+    let ended = office.ended().await;
     assert_eq!((known(&ended.code), ended.stage), expected);
     let terminal = world.relay.terminal().await;
     assert_eq!((known(&terminal.code), terminal.stage), expected);

@@ -41,6 +41,8 @@ pub(crate) struct World {
     pub(crate) client_path: PathChoice,
     /// Its agents have a guard, and its desktops speak RFB.
     pub(crate) guarded: bool,
+    /// What its agents allow, but for the number of sessions.
+    pub(crate) rules: SessionRules,
 }
 
 impl World {
@@ -72,6 +74,7 @@ impl World {
             agent_path: PathChoice::Auto,
             client_path: PathChoice::Auto,
             guarded: false,
+            rules: rules(8),
         }
     }
 
@@ -137,12 +140,17 @@ impl World {
         let agent = start(config, Handle::current(), sink).unwrap();
         let (forward, events) = mpsc::unbounded_channel();
         let answering = agent.clone();
+        let rules = self.rules.clone();
         tokio::spawn(async move {
             let mut answering = Some(answering);
             while let Some(event) = tells.recv().await {
                 match (&event, &answering, sessions) {
                     (AgentEvent::Incoming(incoming), Some(agent), Some(sessions)) => {
-                        agent.allow(incoming.path, rules(sessions));
+                        let rules = SessionRules {
+                            sessions,
+                            ..rules.clone()
+                        };
+                        agent.allow(incoming.path, rules);
                     }
                     (AgentEvent::Stopped, ..) => answering = None,
                     _ => {}
@@ -363,6 +371,13 @@ pub(crate) async fn gone(stream: &mut TcpStream) {
     while matches!(within(stream.read(&mut scratch)).await, Ok(length) if length > 0) {}
 }
 
+/// Sets the endpoints' clock forward. It runs on from there: their sockets need time of their own.
+pub(crate) async fn time_passes(time: Duration) {
+    tokio::time::pause();
+    tokio::time::advance(time).await;
+    tokio::time::resume();
+}
+
 pub(crate) fn rules(sessions: u16) -> SessionRules {
     SessionRules {
         sessions,
@@ -370,6 +385,7 @@ pub(crate) fn rules(sessions: u16) -> SessionRules {
         idle_timeout: 0,
         view_only: false,
         watermark: None,
+        ends: None,
         shown: vec![format!("sessions={sessions}")],
     }
 }
