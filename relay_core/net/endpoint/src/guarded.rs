@@ -4,12 +4,13 @@
 //! said counts as written once the desktop has taken all that became of it, so that the window holds back a client whose desktop
 //! does not read.
 use std::io;
+use std::time::Duration;
 
 use telerelay_guard::redraw::{Mark, Redraw};
 use telerelay_guard::rfb::{Guard, OWN, Refusal, Settings};
 use telerelay_guard::{Machine, Side, Sink};
 use telerelay_session::{Role, Session};
-use telerelay_wire::{Moment, limits};
+use telerelay_wire::{Code, Moment, limits};
 
 use crate::local::Local;
 
@@ -24,6 +25,10 @@ pub(crate) struct Guarded {
     /// Bytes of the client's stream that went into `for_desktop` and do not count as written yet.
     taken: usize,
     refused: Option<Refusal>,
+    /// When the session was opened.
+    opened: Moment,
+    /// How long it may be without input, from then on and from each input on.
+    idle_timeout: Option<Duration>,
 }
 
 impl Guarded {
@@ -31,6 +36,7 @@ impl Guarded {
     pub(crate) fn begin<R: Role>(
         settings: Settings,
         mark: Option<Mark>,
+        idle_timeout: Option<Duration>,
         session: &mut Session<R>,
         now: Moment,
     ) -> Self {
@@ -51,6 +57,8 @@ impl Guarded {
             for_client,
             taken: 0,
             refused: None,
+            opened: now,
+            idle_timeout,
         }
     }
 
@@ -109,18 +117,30 @@ impl Guarded {
 
     /// When [`timeout`](Self::timeout) is to be called.
     pub(crate) fn next_timeout(&self) -> Option<Moment> {
-        self.guard.next_timeout()
+        [self.guard.next_timeout(), self.idle_until()]
+            .into_iter()
+            .flatten()
+            .min()
     }
 
     /// Time has passed.
     pub(crate) fn timeout<R: Role>(&mut self, session: &mut Session<R>, now: Moment) {
         let result = self.guard.timeout(now);
         self.heed(result, session);
+        if self.idle_until().is_some_and(|until| until <= now) {
+            session.close(Code::PolicyIdle);
+        }
     }
 
     /// Why nothing passes any more.
     pub(crate) fn refused(&self) -> Option<Refusal> {
         self.refused
+    }
+
+    /// Until when the session lives without another input.
+    fn idle_until(&self) -> Option<Moment> {
+        let since = self.guard.last_input().unwrap_or(self.opened);
+        self.idle_timeout.map(|timeout| since + timeout)
     }
 
     /// Whether the next piece of the client's stream may be taken. Only in the handshake is the viewer answered: later its keys do

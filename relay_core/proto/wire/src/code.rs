@@ -129,6 +129,7 @@ codes! {
     PolicyFile "POLICY_FILE" Remote Never 3;
     PolicyUnknown "POLICY_UNKNOWN" Remote Never 3;
     PolicyDuration "POLICY_DURATION" Remote After 3;
+    PolicyIdle "POLICY_IDLE" Remote After 3;
     Terms "TERMS" Local Never 3;
     Absent "ABSENT" Remote After 4;
     DesktopAbsent "DESKTOP_ABSENT" Remote After 4;

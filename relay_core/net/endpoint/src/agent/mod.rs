@@ -66,7 +66,7 @@ pub struct SessionRules {
     pub sessions: u16,
     /// Seconds that a session lives without a path.
     pub resume_limit: u32,
-    /// Seconds without input.
+    /// Seconds without input after which a guard ends the session; 0 = it does not.
     pub idle_timeout: u32,
     /// The client sees and does not type.
     pub view_only: bool,

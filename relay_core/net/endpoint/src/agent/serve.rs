@@ -246,8 +246,10 @@ impl AgentSide {
                     secret: self.office.secret.clone(),
                 };
                 let mark = self.rules.watermark.clone();
+                let seconds = self.rules.idle_timeout;
+                let idle_timeout = (seconds > 0).then(|| Duration::from_secs(seconds.into()));
                 let now = self.office.clock.now();
-                Some(Guarded::begin(settings, mark, session, now))
+                Some(Guarded::begin(settings, mark, idle_timeout, session, now))
             }
             #[cfg(feature = "open")]
             Guarding::Open => None,

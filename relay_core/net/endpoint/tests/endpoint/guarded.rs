@@ -1,13 +1,19 @@
 //! A session whose agent has its guard: what the two streams keep of each other (docs/GUARD.md).
+use std::time::Duration;
+
 use telerelay_wire::Code;
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
 use tokio::net::TcpStream;
 
-use crate::world::{Home, Office, World, known, pattern, read, read_to_end, within};
+use crate::world::{
+    Home, Office, World, gone, known, pattern, read, read_to_end, time_passes, within,
+};
 
 const MIB: usize = 1 << 20;
 const GREETING: &[u8; 12] = b"RFB 003.008\n";
 const KEY: &[u8] = b"\x04\x01\0\0\0\0\0a";
+const POINTER: &[u8] = b"\x05\0\0\x01\0\x01";
+const BELL: &[u8] = b"\x02";
 const CUT_TEXT: &[u8] = b"\x06\0\0\0\0\0\0\x04text";
 const REQUEST: &[u8] = &[3, 0, 0, 0, 0, 0, 4, 0, 8, 0];
 /// One rectangle of 1024 × 2048 pixels of 4 bytes, Raw: 8 MiB, twice the window.
@@ -106,4 +112,33 @@ async fn behind_a_refusal_nothing_passes() {
     );
     assert_eq!(read_to_end(&mut desk).await, b"");
     assert_eq!(home.finished().await, Code::PolicyFile);
+}
+
+#[tokio::test]
+async fn a_session_without_input_ends_however_much_its_viewer_asks() {
+    let mut world = World::new().await;
+    world.rules.idle_timeout = 300;
+    let (mut office, home, mut desk, mut viewer) = session(&mut world).await;
+    world.relay.until_ready(1).await;
+    for message in [REQUEST, KEY, POINTER, REQUEST, CUT_TEXT] {
+        time_passes(Duration::from_secs(140)).await;
+        passes(&mut viewer, &mut desk, message).await;
+    }
+    // 280 s behind the pointer.
+    time_passes(Duration::from_secs(20)).await;
+    gone(&mut desk).await;
+    let ended = office.ended().await;
+    assert_eq!(known(&ended.code), Code::PolicyIdle);
+    assert_eq!(home.finished().await, Code::PolicyIdle);
+    assert_eq!(known(&world.relay.terminal().await.code), Code::PolicyIdle);
+}
+
+/// What the viewer says reaches the desktop, unless it is a cut text; the desktop is heard too.
+async fn passes(viewer: &mut TcpStream, desk: &mut TcpStream, message: &[u8]) {
+    viewer.write_all(message).await.unwrap();
+    if message != CUT_TEXT {
+        assert_eq!(read(desk, message.len()).await, message);
+    }
+    desk.write_all(BELL).await.unwrap();
+    assert_eq!(read(viewer, BELL.len()).await, BELL);
 }

@@ -371,7 +371,8 @@ pub(crate) async fn gone(stream: &mut TcpStream) {
     while matches!(within(stream.read(&mut scratch)).await, Ok(length) if length > 0) {}
 }
 
-/// Sets the endpoints' clock forward. It runs on from there: their sockets need time of their own.
+/// Sets the endpoints' clock forward; from there it runs on, since sockets need time of their own. What waits for an answer of the other
+/// end meanwhile has waited for so long: let both hear something before.
 pub(crate) async fn time_passes(time: Duration) {
     tokio::time::pause();
     tokio::time::advance(time).await;
