@@ -95,6 +95,7 @@ class Service:
             view_only=answer.rules.view_only,
             watermark=watermark,
             shown=[f"sessions={answer.rules.sessions}"],
+            notices=answer.rules.notices,
             ends=None if answer.ends is None else (min(answer.ends.at - now, UINT32), answer.ends.code),
         )
         self._agent.allow(path, rules)

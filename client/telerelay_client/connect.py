@@ -11,6 +11,7 @@ import structlog
 
 import telerelay_core as core
 from telerelay_client import __version__
+from telerelay_client.notices import Notices
 from telerelay_client.telling import Telling
 from telerelay_client.viewer import Viewer
 from telerelay_endpoint.certificates import encode_certificate
@@ -42,6 +43,7 @@ async def connect(
     path: PathChoice,
     viewer: Viewer | None,
     telling: Telling,
+    notices: Notices,
 ) -> None:
     """Open `computer` and stay until no session is left, or SIGTERM.
 
@@ -57,7 +59,7 @@ async def connect(
         program=PROGRAM,
         path=path,
     )
-    run = _Run(client, viewer, telling)
+    run = _Run(client, viewer, telling, notices)
     run.stop_on_signals()
     client.start()
     try:
@@ -67,17 +69,20 @@ async def connect(
                     break
                 await run.tell(event)
     finally:
-        await run.end_viewer()
+        await run.close()
     run.conclude()
 
 
 class _Run:
     """What one run of `connect` remembers."""
 
-    def __init__(self, client: core.Client, viewer: Viewer | None, telling: Telling) -> None:
+    def __init__(
+        self, client: core.Client, viewer: Viewer | None, telling: Telling, notices: Notices
+    ) -> None:
         self._client = client
         self._viewer = viewer
         self._telling = telling
+        self._notices = notices
         self._log = structlog.get_logger("client")
         self._ends: dict[str, _Failure] = {}
         self._error: TelerelayError | None = None
@@ -96,6 +101,7 @@ class _Run:
         self,
         event: core.StageReached
         | core.AskedAgain
+        | core.NoticeAsked
         | core.SessionOpened
         | core.SessionEnded
         | core.DoorOpen
@@ -108,6 +114,8 @@ class _Run:
                 self._telling.reached(event.attempt, event.stage, event.elapsed_ms, event.detail)
             case core.AskedAgain():
                 self._telling.asked_again(event.attempt)
+            case core.NoticeAsked():
+                self._notices.asked(event)
             case core.SessionOpened():
                 self._log.info("session opened", attempt=event.attempt, path_kind=event.path_kind)
                 self._telling.opened(event.attempt, event.session, event.rules, event.path_kind)
@@ -121,8 +129,9 @@ class _Run:
             case core.Finished():
                 self._finished(event)
 
-    async def end_viewer(self) -> None:
-        """Close the viewer that we opened."""
+    async def close(self) -> None:
+        """Ask no more, and close the viewer that we opened."""
+        await self._notices.close()
         if self._watching is not None:
             self._watching.cancel()
         process = self._process
@@ -174,12 +183,16 @@ class _Run:
             end = self._ends.get(event.attempt)
             self._error = TelerelayError(
                 event.code,
-                self._telling.where(end.stage, end.detail, end.place, end.retry_after_s) if end else "",
+                self._where(event.code, end) if end else "",
                 attempt=event.attempt or None,
                 retry_after_s=end.retry_after_s if end else None,
             )
         self._over.set()
         self._client.stop()
+
+    def _where(self, code: str, end: _Failure) -> str:
+        why = self._notices.why if code == "NOTICES" else ""
+        return self._telling.where(end.stage, why or end.detail, end.place, end.retry_after_s)
 
     async def _open_viewer(self, door: str) -> None:
         if self._viewer is None:

@@ -118,6 +118,10 @@ def connect(
     no_viewer: Annotated[
         bool, typer.Option("--no-viewer", help="Start none; whoever runs one finds the door's address here.")
     ] = False,
+    confirm_notice: Annotated[
+        list[str] | None,
+        typer.Option(metavar="NUMBER", help="A notice of the organisation that was read and is confirmed."),
+    ] = None,
     data: DataOption = None,
     log_level: Annotated[Level, typer.Option(help=_DESCRIPTIONS["log_level"])] = _DEFAULTS.log_level,
     json: Annotated[bool, typer.Option("--json", help="Print one JSON object a line.")] = False,
@@ -126,7 +130,7 @@ def connect(
     """Open an office PC's screen: shows each stage when it is reached, then starts an installed viewer.
 
     The viewer reaches the screen through a door that only this user of this machine can open. Stays until the
-    viewer is closed; Ctrl-C ends it too.
+    viewer is closed; Ctrl-C ends it too. What the organisation wants confirmed is shown and asked before.
 
     Examples:
 
@@ -137,11 +141,13 @@ def connect(
       telerelay-client connect --listen 127.0.0.1:5901 --no-viewer
     """
     import asyncio
+    import sys
     import time
 
     from telerelay_client.choice import choose_computer, read_computer
     from telerelay_client.connect import connect as open_sessions
     from telerelay_client.door import choose_door
+    from telerelay_client.notices import Notices, read_numbers
     from telerelay_client.telling import Telling
     from telerelay_client.viewer import find_viewer
     from telerelay_endpoint.credentials import load_credentials
@@ -150,11 +156,14 @@ def connect(
     to = Console(json=json, lang=lang)
     log_to_stderr(json=json or None, level=log_level)
     named = None if computer is None else read_computer(computer)
+    telling = Telling(to)
+    somebody = sys.stdin.isatty() and sys.stderr.isatty() and not json
+    notices = Notices(telling, read_numbers(confirm_notice or ()), somebody=somebody)
     credentials = load_credentials(data or places.data_folder(PROGRAM.name), int(time.time()))
     viewer = None if no_viewer else find_viewer(over_unix=socket is not None)
     with choose_door(listen, socket, viewer) as door:
         chosen = named or choose_computer(to, credentials)
-        asyncio.run(open_sessions(credentials, chosen, door, path, viewer, Telling(to)))
+        asyncio.run(open_sessions(credentials, chosen, door, path, viewer, telling, notices))
 
 
 @app.command()

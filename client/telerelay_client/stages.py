@@ -59,6 +59,11 @@ class Progress:
         """The line's end."""
         return f" · {path_word(path_kind, self._language)} · {_ATTEMPT[self._language]} {attempt}\n"
 
+    def interrupted(self) -> str:
+        """The line's end, where something else is shown; the next step begins another one."""
+        self._begun = False
+        return "\n"
+
     def failed(self) -> str:
         """The step that the attempt did not get behind, and the line's end."""
         missed = STEPS[self._shown : self._shown + 1]

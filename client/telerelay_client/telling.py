@@ -6,6 +6,7 @@ from typing import Any, Final, TextIO
 
 from telerelay_client.stages import Progress
 from telerelay_endpoint.console import Console, rfc3339
+from telerelay_endpoint.escaping import escape
 
 _SCHEMA: Final = "connect"
 _WHERE: Final = {
@@ -41,13 +42,34 @@ class Telling:
         if self._line is not None and attempt == self._first:
             self._show(self._line.reached(stage, elapsed_ms))
             if self._line.is_complete:
-                self._show(self._line.opened(attempt, self._path_kind), ends=True)
+                self._show(self._line.opened(attempt, self._path_kind), whole=True)
+                self._line = None
 
     def asked_again(self, attempt: str) -> None:
         """A path was lost; the request goes on as this attempt. What the line shows already stays true."""
         self._object("asked_again", attempt=attempt)
         if self._line is not None:
             self._first = attempt
+
+    def notice(self, attempt: str, number: bytes, text: str) -> None:
+        """The organisation has something to say before the session opens. `number`: SHA-256 of the text."""
+        self._object("notice", attempt=attempt, hash=number.hex(), text=text)
+        if self._line is not None:
+            self._show(self._line.interrupted(), whole=True)
+        if not self._console.json:
+            lines = "\n".join(map(escape, text.splitlines()))
+            self._console.note(
+                f"A notice from your organisation:\n\n{lines}\n", f"所属団体からのお知らせ:\n\n{lines}\n"
+            )
+
+    def question(self, en: str, ja: str) -> None:
+        """Something that the person answers behind it, on the terminal."""
+        self._stream.write(self._console.text(en, ja))
+        self._stream.flush()
+
+    def answered(self, attempt: str, number: bytes, *, confirmed: bool) -> None:
+        """A notice was confirmed, or not."""
+        self._object("notice_answered", attempt=attempt, hash=number.hex(), confirmed=confirmed)
 
     def opened(self, attempt: str, session: bytes, rules: list[str], path_kind: str) -> None:
         """A session is open; `path_kind`: how this end's leg travels, "wrapped" or "direct"."""
@@ -60,7 +82,8 @@ class Telling:
         self._object("ended", attempt=attempt, code=code, stage=stage, **numbers)
         # Others than the first begin when the door is open, and with it the line complete.
         if self._line is not None:
-            self._show(self._line.failed(), ends=True)
+            self._show(self._line.failed(), whole=True)
+            self._line = None
 
     def door(self, address: str) -> None:
         """The local door listens."""
@@ -98,13 +121,11 @@ class Telling:
             said.append(self._console.text(f"your turn in {wait_s} s", f"約 {wait_s} 秒後に接続できます"))
         return ", ".join(part for part in said if part)
 
-    def _show(self, text: str, *, ends: bool = False) -> None:
-        if ends:
-            self._line = None
+    def _show(self, text: str, *, whole: bool = False) -> None:
         if self._console.json:
             return
         self._kept += text
-        if self._live or ends:
+        if self._live or whole:
             self._stream.write(self._kept)
             self._stream.flush()
             self._kept = ""

@@ -65,6 +65,14 @@ def test_a_failure_names_the_step_that_was_not_reached(reached: list[str], expec
     assert "".join(progress.reached(stage, 5) for stage in reached) + progress.failed() == expected
 
 
+def test_the_line_goes_on_below_what_interrupted_it() -> None:
+    progress = Progress("en")
+    shown = progress.reached("hello", 5) + progress.interrupted()
+    assert shown + progress.reached("session", 1500) == (
+        "✓ relay 5 ms  ✓ this device\n✓ PC found  ✓ end-to-end secured  ✓ screen open 1.50 s"
+    )
+
+
 def test_every_step_has_its_words_in_both_languages_and_stands_in_order() -> None:
     for step in STEPS:
         assert step.en != step.ja

@@ -25,7 +25,8 @@ mod _core {
     #[pymodule_export]
     use super::endpoint::{
         Agent, AgentOffline, AgentOnline, AskedAgain, Client, DoorOpen, DoorRefused, Finished,
-        Incoming, News, SessionEnded, SessionOpened, SessionRules, StageReached, Stopped,
+        Incoming, News, NoticeAsked, SessionEnded, SessionOpened, SessionRules, StageReached,
+        Stopped,
     };
     #[pymodule_export]
     use super::failure::CoreError;

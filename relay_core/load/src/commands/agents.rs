@@ -7,6 +7,7 @@ use serde::Serialize;
 use telerelay_endpoint::{
     Agent, AgentConfig, AgentEvent, LocalAddress, Mark, PathChoice, SessionRules, Sink,
 };
+use telerelay_wire::bounded::List;
 use telerelay_wire::ids::{PathId, Service};
 use tokio::runtime::Handle;
 use tokio::sync::{Notify, mpsc};
@@ -276,6 +277,7 @@ async fn allow_all(
         view_only: false,
         watermark,
         ends: None,
+        notices: List::default(),
         shown: Vec::new(),
     };
     while let Some((number, path)) = questions.recv().await {

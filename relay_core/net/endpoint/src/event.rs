@@ -4,8 +4,10 @@ use std::time::Duration;
 
 use telerelay_outer::PathKind;
 use telerelay_wire::Reason;
-use telerelay_wire::ids::{AttemptId, DeviceId, PathId, SessionId, Stage};
+use telerelay_wire::ids::{AttemptId, DeviceId, NoticeHash, PathId, SessionId, Stage};
+use telerelay_wire::inner;
 use telerelay_wire::outer::{Incoming, News, Welcome};
+use tokio::sync::mpsc;
 
 use crate::local::LocalAddress;
 
@@ -60,6 +62,8 @@ pub enum ClientEvent {
         /// The attempt that the request goes on with.
         attempt: AttemptId,
     },
+    /// A text that the person confirms before the session opens; answered by [`Notice::answer`].
+    Notice(Notice),
     /// A session is open.
     Opened(Opened),
     /// A request has ended.
@@ -77,6 +81,39 @@ pub enum ClientEvent {
     },
     /// The client has left; no event follows.
     Stopped,
+}
+
+/// A text that a person confirms before a session opens (PROTOCOL.md §8.1).
+#[derive(Clone, Debug)]
+pub struct Notice {
+    /// The attempt that waits for it.
+    pub attempt: AttemptId,
+    /// SHA-256 of the text.
+    pub hash: NoticeHash,
+    /// What is shown.
+    pub text: String,
+    answer: mpsc::Sender<(NoticeHash, bool)>,
+}
+
+impl Notice {
+    pub(crate) fn new(
+        attempt: AttemptId,
+        notice: inner::Notice,
+        answer: mpsc::Sender<(NoticeHash, bool)>,
+    ) -> Self {
+        Self {
+            attempt,
+            hash: notice.hash,
+            text: notice.text.to_string(),
+            answer,
+        }
+    }
+
+    /// Tells what the person answered: a no ends the session. An answer to a session that has ended, or a second one, changes nothing.
+    pub fn answer(&self, is_confirmed: bool) {
+        // Full or closed: it was answered before, or nobody waits any more.
+        let _answered = self.answer.try_send((self.hash, is_confirmed));
+    }
 }
 
 /// An open session (PROTOCOL.md §8.1).

@@ -17,7 +17,7 @@ mod stack;
 
 pub use agent::{Agent, AgentConfig, SessionRules};
 pub use client::{Client, ClientConfig};
-pub use event::{AgentEvent, ClientEvent, Ended, Opened, Sink};
+pub use event::{AgentEvent, ClientEvent, Ended, Notice, Opened, Sink};
 pub use local::{InvalidLocal, LocalAddress};
 pub use telerelay_guard::redraw::Mark;
 pub use telerelay_guard::rfb::Secret;

@@ -40,6 +40,8 @@ pub(crate) fn kind_of(direct: bool) -> PathKind {
 
 /// What the role adds to a session that runs.
 pub(crate) trait Side<R: Role>: Send {
+    /// What it waits for.
+    type Wake: Send;
     /// Something that the session wants of its owner.
     fn event(&mut self, session: &mut Session<R>, event: Event);
     /// The session got to another stage.
@@ -55,18 +57,9 @@ pub(crate) trait Side<R: Role>: Send {
     /// The session has ended; its last words are still to leave.
     fn over(&mut self);
     /// Waits for the local side, or for an order. Must be safe to drop at any time.
-    fn wait(&mut self) -> impl Future<Output = Wake> + Send;
-    /// What [`wait`](Self::wait) gave.
-    fn woken(&mut self, session: &mut Session<R>, wake: Wake) -> Option<Attached>;
-}
-
-/// What a side waited for.
-#[derive(Debug)]
-pub(crate) enum Wake {
-    /// The local side is there, or cannot be reached.
-    Local(io::Result<Local>),
-    /// The session is to end.
-    End(Code),
+    fn wait(&mut self) -> impl Future<Output = Self::Wake> + Send;
+    /// What [`wait`](Self::wait) gave. The local side, where it is there.
+    fn woken(&mut self, session: &mut Session<R>, wake: Self::Wake) -> Option<Attached>;
 }
 
 /// A path above whose inner TLS both ends are authenticated.
@@ -340,7 +333,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         }
     }
 
-    fn woken(&mut self, wake: Wake) {
+    fn woken(&mut self, wake: S::Wake) {
         if let Some(attached) = self.side.woken(&mut self.session, wake) {
             self.local = Some(attached);
         }

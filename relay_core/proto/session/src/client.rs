@@ -141,6 +141,11 @@ impl Session<Client> {
         }
     }
 
+    /// Whether a notice waits for the person's answer.
+    pub fn is_unconfirmed(&self) -> bool {
+        !self.role.unconfirmed.is_empty()
+    }
+
     fn asked(&mut self, index: usize, ask: AuthAsk) -> Result<(), Violation> {
         let path = &mut self.paths[index];
         if path.progress != Progress::Auth {

@@ -131,6 +131,7 @@ codes! {
     PolicyDuration "POLICY_DURATION" Remote After 3;
     PolicyIdle "POLICY_IDLE" Remote After 3;
     Terms "TERMS" Local Never 3;
+    Notices "NOTICES" Local Never 3;
     Absent "ABSENT" Remote After 4;
     DesktopAbsent "DESKTOP_ABSENT" Remote After 4;
     DesktopLost "DESKTOP_LOST" Remote Now 4;

@@ -26,6 +26,7 @@ from telerelay_core._core import (
     Incoming,
     News,
     Node,
+    NoticeAsked,
     RouteAsked,
     SessionEnded,
     SessionOpened,
@@ -44,7 +45,15 @@ AgentEvent: TypeAlias = AgentOnline | AgentOffline | Incoming | News | SessionOp
 """What `Agent.events` gives."""
 
 ClientEvent: TypeAlias = (
-    StageReached | AskedAgain | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
+    StageReached
+    | AskedAgain
+    | NoticeAsked
+    | SessionOpened
+    | SessionEnded
+    | DoorOpen
+    | DoorRefused
+    | Finished
+    | Stopped
 )
 """What `Client.events` gives."""
 
@@ -78,6 +87,7 @@ __all__ = [
     "News",
     "Node",
     "NodeEvent",
+    "NoticeAsked",
     "RouteAsked",
     "SessionEnded",
     "SessionOpened",

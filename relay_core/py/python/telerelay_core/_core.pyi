@@ -477,9 +477,13 @@ class SessionRules:
         view_only: bool = False,
         watermark: tuple[int, bytes] | None = None,
         ends: tuple[int, str] | None = None,
+        notices: Sequence[str] = ...,
         shown: Sequence[str],
     ) -> SessionRules:
-        """`ends`: after how many seconds a session ends in any case, and its code then. Raises CoreError(USAGE)."""
+        """`ends`: after how many seconds a session ends in any case, and its code then. Raises CoreError(USAGE).
+
+        `idle_timeout_s`: without input, where there is a guard; 0: never. `notices`: what the person confirms before, at most 16.
+        """
 
 _AgentEvent: TypeAlias = AgentOnline | AgentOffline | Incoming | News | SessionOpened | SessionEnded | Stopped
 
@@ -549,6 +553,20 @@ class AskedAgain:
     def attempt(self) -> str: ...
 
 @final
+class NoticeAsked:
+    """A text that the person confirms before the session of this attempt opens (§8.1)."""
+
+    @property
+    def attempt(self) -> str: ...
+    @property
+    def hash(self) -> bytes:
+        """SHA-256 of the text."""
+    @property
+    def text(self) -> str: ...
+    def answer(self, confirmed: bool) -> None:
+        """What the person said: a no ends the session (`NOTICES`). A second answer changes nothing."""
+
+@final
 class DoorOpen:
     """The local door listens; `address` is "127.0.0.1:PORT" or the socket's path."""
 
@@ -569,7 +587,15 @@ class Finished:
     def attempt(self) -> str: ...
 
 _ClientEvent: TypeAlias = (
-    StageReached | AskedAgain | SessionOpened | SessionEnded | DoorOpen | DoorRefused | Finished | Stopped
+    StageReached
+    | AskedAgain
+    | NoticeAsked
+    | SessionOpened
+    | SessionEnded
+    | DoorOpen
+    | DoorRefused
+    | Finished
+    | Stopped
 )
 
 @final

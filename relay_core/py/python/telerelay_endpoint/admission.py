@@ -113,7 +113,6 @@ def unkept(rules: Rules) -> list[str]:
     # Nothing here locks yet.
     wanted = {
         "lock_on_disconnect": rules.lock_on_disconnect,
-        "notices": rules.notices,
     }
     return [rule for rule, value in wanted.items() if value]
 

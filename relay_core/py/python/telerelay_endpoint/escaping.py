@@ -1,6 +1,10 @@
 """Texts that somebody else wrote, made harmless for terminals and lines."""
 
 import json
+from typing import Final
+
+_WIDE_SPACE: Final = "\u3000"
+"""Between Japanese words: no terminal obeys it, though Python prints it as an escape."""
 
 
 def escape(text: str) -> str:
@@ -8,5 +12,6 @@ def escape(text: str) -> str:
     if text.isprintable():
         return text
     return "".join(
-        character if character.isprintable() else json.dumps(character)[1:-1] for character in text
+        character if character.isprintable() or character == _WIDE_SPACE else json.dumps(character)[1:-1]
+        for character in text
     )

@@ -8,6 +8,7 @@ use telerelay_endpoint::{
     self as endpoint, AgentConfig, AgentEvent, LocalAddress, Mark, Secret, Sink,
 };
 use telerelay_leg::trust::Identity;
+use telerelay_wire::bounded::Text;
 use telerelay_wire::ids::{DeviceId, PathId, Program, Service};
 use telerelay_wire::limits;
 use telerelay_wire::outer::{self, Welcome};
@@ -103,7 +104,7 @@ pub(crate) struct SessionRules(endpoint::SessionRules);
 #[pymethods]
 impl SessionRules {
     #[new]
-    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, watermark=None, ends=None, shown))]
+    #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, watermark=None, ends=None, notices=Vec::new(), shown))]
     fn new(
         sessions: u16,
         resume_limit_s: u32,
@@ -111,6 +112,7 @@ impl SessionRules {
         view_only: bool,
         watermark: Option<(u16, &[u8])>,
         ends: Option<(u32, String)>,
+        notices: Vec<String>,
         shown: Vec<String>,
     ) -> Result<Self, Failure> {
         let watermark = watermark.map(|(width, weights)| {
@@ -121,6 +123,10 @@ impl SessionRules {
             let code = code.parse::<Code>().map_err(usage)?;
             Ok::<_, Failure>((Duration::from_secs(after_s.into()), code))
         });
+        let notices = notices
+            .into_iter()
+            .map(|text| Text::try_from(text).map_err(usage))
+            .collect::<Result<Vec<_>, _>>()?;
         Ok(Self(endpoint::SessionRules {
             sessions,
             resume_limit: resume_limit_s,
@@ -128,6 +134,7 @@ impl SessionRules {
             view_only,
             watermark: watermark.transpose()?,
             ends: ends.transpose()?,
+            notices: notices.try_into().map_err(usage)?,
             shown,
         }))
     }

@@ -4,7 +4,7 @@ use std::os::fd::RawFd;
 use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
-use telerelay_endpoint::{self as endpoint, ClientConfig, ClientEvent, LocalAddress};
+use telerelay_endpoint::{self as endpoint, ClientConfig, ClientEvent, LocalAddress, Notice};
 use telerelay_wire::Code;
 use telerelay_wire::ids::{Program, Service};
 use telerelay_wire::limits;
@@ -30,6 +30,32 @@ pub(crate) struct StageReached {
 #[pyclass(frozen, get_all, module = "telerelay_core")]
 pub(crate) struct AskedAgain {
     attempt: String,
+}
+
+/// A text that the person confirms before the session opens.
+#[pyclass(frozen, module = "telerelay_core")]
+pub(crate) struct NoticeAsked(Notice);
+
+#[pymethods]
+impl NoticeAsked {
+    #[getter]
+    fn attempt(&self) -> String {
+        self.0.attempt.to_string()
+    }
+
+    #[getter]
+    fn hash(&self) -> [u8; 32] {
+        self.0.hash.0
+    }
+
+    #[getter]
+    fn text(&self) -> &str {
+        &self.0.text
+    }
+
+    fn answer(&self, confirmed: bool) {
+        self.0.answer(confirmed);
+    }
 }
 
 /// The local door listens.
@@ -185,6 +211,7 @@ fn told(py: Python<'_>, event: ClientEvent) -> PyResult<Py<PyAny>> {
             },
         )?
         .into_any(),
+        ClientEvent::Notice(notice) => Py::new(py, NoticeAsked(notice))?.into_any(),
         ClientEvent::Opened(opened) => Py::new(py, SessionOpened::from(opened))?.into_any(),
         ClientEvent::Ended(ended) => Py::new(py, SessionEnded::from(*ended))?.into_any(),
         ClientEvent::DoorOpen(address) => Py::new(

@@ -4,7 +4,9 @@ mod client;
 mod event;
 
 pub(crate) use agent::{Agent, AgentOffline, AgentOnline, Incoming, News, SessionRules};
-pub(crate) use client::{AskedAgain, Client, DoorOpen, DoorRefused, Finished, StageReached};
+pub(crate) use client::{
+    AskedAgain, Client, DoorOpen, DoorRefused, Finished, NoticeAsked, StageReached,
+};
 pub(crate) use event::{SessionEnded, SessionOpened, Stopped};
 
 use std::sync::{Mutex, PoisonError};

@@ -15,6 +15,7 @@ use telerelay_leg::dial::Dialer;
 use telerelay_leg::trust::{Anchor, Pins, Revoked};
 use telerelay_outer::agent::{self as machine, Command, PathReport, Verdict};
 use telerelay_outer::{How, LegKey, PathChoice};
+use telerelay_wire::bounded::{List, Text};
 use telerelay_wire::frame::FrameError;
 use telerelay_wire::ids::{DeviceId, Instance, NodeAddress, PathId, Program, Service};
 use telerelay_wire::outer::{Features, Frame, Incoming};
@@ -74,6 +75,8 @@ pub struct SessionRules {
     pub watermark: Option<Mark>,
     /// How long a session lasts at most, from PAIRED on, and the code that it ends with then.
     pub ends: Option<(Duration, Code)>,
+    /// Texts that the person confirms before a session opens.
+    pub notices: List<Text<1, 8000>, 0, 16>,
     /// What the person is shown.
     pub shown: Vec<String>,
 }

@@ -26,7 +26,7 @@ use crate::connection::Leg;
 use crate::event::{AgentEvent, Ended, Opened};
 use crate::guarded::Guarded;
 use crate::local::Local;
-use crate::pump::{Attached, Outcome, PATH, Secured, Side, Wake, kind_of};
+use crate::pump::{Attached, Outcome, PATH, Secured, Side, kind_of};
 use crate::stack::StackError;
 
 /// What became of a path.
@@ -118,7 +118,7 @@ async fn serve(office: &Arc<Office>, leg: Leg, start: &PathStart) -> Served {
     let offer = Offer {
         service: incoming.service,
         client: incoming.client,
-        notices: List::default(),
+        notices: rules.notices.clone(),
         // A session ends with its path: nothing dials a second one yet.
         resume_limit: 0,
         idle_timeout: rules.idle_timeout,
@@ -257,7 +257,17 @@ impl AgentSide {
     }
 }
 
+/// What an agent waits for.
+pub(super) enum Wake {
+    /// The desktop is there, or cannot be reached.
+    Desktop(io::Result<Local>),
+    /// The session is to end.
+    End(Code),
+}
+
 impl Side<AgentRole> for AgentSide {
+    type Wake = Wake;
+
     fn event(&mut self, session: &mut Session<AgentRole>, event: Event) {
         match event {
             Event::ConnectDesktop { instance, .. } => {
@@ -339,7 +349,7 @@ impl Side<AgentRole> for AgentSide {
         tokio::select! {
             code = self.place.told() => Wake::End(code),
             code = is_due => Wake::End(code),
-            local = connected => Wake::Local(local),
+            local = connected => Wake::Desktop(local),
             () = is_over => Wake::End(Code::DesktopLost),
         }
     }
@@ -350,13 +360,13 @@ impl Side<AgentRole> for AgentSide {
                 session.close(Reason::from(code));
                 None
             }
-            Wake::Local(Err(error)) => {
+            Wake::Desktop(Err(error)) => {
                 self.connecting = None;
                 self.failure = format!("{}: {error}", self.office.desktop);
                 session.close(Code::DesktopAbsent);
                 None
             }
-            Wake::Local(Ok(local)) => {
+            Wake::Desktop(Ok(local)) => {
                 self.connecting = None;
                 session.desktop_connected(&mut OsEntropy);
                 // Without it the session has ended meanwhile.

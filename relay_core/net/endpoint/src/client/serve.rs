@@ -9,17 +9,17 @@ use telerelay_session::{
     Cause, Client as ClientRole, ClientSession, Ended, Event, Pairing, Request as Ask,
     ResumeSecret, Session,
 };
-use telerelay_wire::ids::{AttemptId, Resume, SessionId, Stage};
+use telerelay_wire::Code;
+use telerelay_wire::ids::{AttemptId, NoticeHash, Resume, SessionId, Stage};
 use telerelay_wire::limits;
-use telerelay_wire::{Code, Reason};
 use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::request::{Carried, PathStart, Request, Viewer};
 use crate::connection::Leg;
-use crate::event::{ClientEvent, Opened};
+use crate::event::{ClientEvent, Notice, Opened};
 use crate::local::Local;
-use crate::pump::{Attached, Outcome, PATH, Secured, Side, Wake, kind_of};
+use crate::pump::{Attached, Outcome, PATH, Secured, Side, kind_of};
 use crate::stack::StackError;
 
 /// What became of a path.
@@ -110,10 +110,13 @@ async fn open(
         Viewer::Here(local) => (Arriving::Here(Some(local)), None),
         Viewer::Expected { first, opened } => (Arriving::Expected(first), Some(opened)),
     };
+    let (answer, answers) = mpsc::channel(limits::SESSION_QUESTIONS);
     let side = ClientSide {
         request: request.clone(),
         attempt,
         kind: kind_of(direct),
+        answer,
+        answers,
         viewer,
         opened,
         stopping,
@@ -163,6 +166,9 @@ struct ClientSide {
     request: Arc<Request>,
     attempt: AttemptId,
     kind: PathKind,
+    /// Where a person's answers come from, and whether each notice is confirmed.
+    answer: mpsc::Sender<(NoticeHash, bool)>,
+    answers: mpsc::Receiver<(NoticeHash, bool)>,
     viewer: Arriving,
     /// Told when the session is open, by the first.
     opened: Option<oneshot::Sender<()>>,
@@ -243,7 +249,21 @@ impl ClientSide {
     }
 }
 
+/// What a client waits for.
+pub(super) enum Wake {
+    /// The viewer is there.
+    Viewer(Local),
+    /// The person's answer to a notice.
+    Answer(NoticeHash, bool),
+    /// The client stops.
+    Stop,
+    /// The viewer takes nothing any more.
+    Left,
+}
+
 impl Side<ClientRole> for ClientSide {
+    type Wake = Wake;
+
     fn event(&mut self, session: &mut Session<ClientRole>, event: Event) {
         match event {
             Event::Opened(opened) => {
@@ -260,8 +280,13 @@ impl Side<ClientRole> for ClientSide {
                     let _stopping = told.send(());
                 }
             }
-            // Factors and notices need somebody who is asked; this version has only the device key.
-            Event::Asked { .. } | Event::Notice(_) => session.close(Code::Unsupported),
+            Event::Notice(notice) => (self.request.home.sink)(ClientEvent::Notice(Notice::new(
+                self.attempt,
+                notice,
+                self.answer.clone(),
+            ))),
+            // This version has only the device key.
+            Event::Asked { .. } => session.close(Code::Unsupported),
             event => tracing::debug!(attempt = %self.attempt, ?event, "the session tells"),
         }
     }
@@ -338,23 +363,26 @@ impl Side<ClientRole> for ClientSide {
         };
         tokio::select! {
             // An error: the client itself is gone.
-            _ = self.stopping.wait_for(|stopping| *stopping) => Wake::End(Code::Done),
-            local = viewer => Wake::Local(Ok(local)),
-            () = has_left => Wake::End(Code::ViewerGone),
+            _ = self.stopping.wait_for(|stopping| *stopping) => Wake::Stop,
+            Some((hash, is_confirmed)) = self.answers.recv() => Wake::Answer(hash, is_confirmed),
+            local = viewer => Wake::Viewer(local),
+            () = has_left => Wake::Left,
         }
     }
 
     fn woken(&mut self, session: &mut Session<ClientRole>, wake: Wake) -> Option<Attached> {
         match wake {
-            Wake::Local(local) => {
+            Wake::Viewer(viewer) => {
                 self.viewer = Arriving::Here(None);
-                // A viewer comes as a stream; there is nothing that could fail.
-                local.ok().map(|viewer| Attached::new(viewer, None))
+                return Some(Attached::new(viewer, None));
             }
-            Wake::End(code) => {
-                session.close(Reason::from(code));
-                None
-            }
+            Wake::Answer(hash, true) => session.confirm(hash, self.request.home.clock.now()),
+            Wake::Answer(_, false) => session.close(Code::Notices),
+            // Whoever leaves without an answer has not confirmed.
+            Wake::Stop if session.is_unconfirmed() => session.close(Code::Notices),
+            Wake::Stop => session.close(Code::Done),
+            Wake::Left => session.close(Code::ViewerGone),
         }
+        None
     }
 }

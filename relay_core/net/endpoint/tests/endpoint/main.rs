@@ -4,6 +4,7 @@
 mod bytes;
 mod ending;
 mod guarded;
+mod notices;
 mod peers;
 mod relay;
 mod stopping;

@@ -14,6 +14,7 @@ use telerelay_leg::credentials::Credentials;
 use telerelay_leg::trust::{Anchor, Organisations, Pins};
 use telerelay_mint::{Cluster, Minted, Organisation};
 use telerelay_outer::DIRECT;
+use telerelay_wire::bounded::List;
 use telerelay_wire::ids::{Address, ComputerId, NodeAddress, NodeName, Program, Service};
 use telerelay_wire::{Code, Reason};
 use tokio::io::{AsyncReadExt, AsyncWriteExt};
@@ -387,6 +388,7 @@ pub(crate) fn rules(sessions: u16) -> SessionRules {
         view_only: false,
         watermark: None,
         ends: None,
+        notices: List::default(),
         shown: vec![format!("sessions={sessions}")],
     }
 }
