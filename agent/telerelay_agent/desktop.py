@@ -13,10 +13,14 @@ _PORTS = range(1, 65536)
 
 @dataclass(frozen=True)
 class Desktop:
-    """What is served. `address` as the core takes it; `password`: what it asks for, where it does."""
+    """What is served. `address` as the core takes it; `password`: what it asks for, where it does.
+
+    `lock`: the command that locks it; empty: it cannot be locked.
+    """
 
     address: str
     password: bytes | None = field(default=None, repr=False)
+    lock: tuple[str, ...] = ()
 
 
 def read_password(file: Path) -> bytes:

@@ -2,7 +2,7 @@
 
 import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
@@ -10,6 +10,7 @@ from telerelay_agent.desktop import parse_desktop
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.harden.plan import look
 from telerelay_agent.harden.settings import settings_of_this_machine
+from telerelay_agent.locking import find_command
 from telerelay_agent.settings import PROGRAM
 from telerelay_agent.verdict import why_stale
 from telerelay_endpoint.api import NodeApi
@@ -42,7 +43,7 @@ def check_agent(config: Path | None) -> Iterator[Finding]:
     yield from check_clock_source()
     yield from check_desktop(settings.desktop)
     yield _check_hardened(settings.data)
-    yield from _check_documents(settings.data)
+    yield from _check_documents(settings.data, settings.desktop_lock_command)
     yield from check_device(settings.data, "telerelay-agent enrol", _ask)
 
 
@@ -101,8 +102,8 @@ def _check_hardened(folder: Path) -> Finding:
     )
 
 
-def _check_documents(folder: Path) -> Iterator[Finding]:
-    """Whether the documents on this machine let anybody in, and stand behind its clock."""
+def _check_documents(folder: Path, lock: Sequence[str]) -> Iterator[Finding]:
+    """Whether the documents on this machine let anybody in, stand behind its clock, and can be kept."""
     check = Check("documents")
     try:
         credentials = load_credentials(folder, int(time.time()))
@@ -125,6 +126,29 @@ def _check_documents(folder: Path) -> Iterator[Finding]:
             (
                 "see that telerelay-agent run is up, and `telerelay org keep` at the administrator's",
                 "telerelay-agent run と、管理者側の telerelay org keep の動作を確認してください",
+            ),
+        )
+    if own.computer is not None and own.computer.document.rules.lock_on_disconnect:
+        yield from _check_lock(lock)
+
+
+def _check_lock(command: Sequence[str]) -> Iterator[Finding]:
+    """Whether the desktop can be locked, where the rules want it so."""
+    check = Check("lock")
+    try:
+        found = find_command(command)
+    except TelerelayError as error:
+        yield check.failed(error, "telerelay-agent config show")
+        return
+    if found:
+        yield check.ok(f"{found[0]} locks the desktop", f"{found[0]} でデスクトップをロックします")
+    else:
+        yield check.fail(
+            "nobody is let in: the rules want the desktop locked, and no program is known that does it",
+            "どの端末も受け入れません: 利用規則が求めるデスクトップのロックに使うプログラムが見つかりません",
+            (
+                "set desktop_lock_command, for example to loginctl lock-session",
+                "desktop_lock_command を設定してください。例: loginctl lock-session",
             ),
         )
 

@@ -108,6 +108,10 @@ def run(
         Path | None,
         typer.Option(metavar="FILE", help=_DESCRIPTIONS["desktop_password_file"]),
     ] = _DEFAULTS.desktop_password_file,
+    desktop_lock_command: Annotated[
+        list[str] | None,
+        typer.Option(metavar="WORD", help=_DESCRIPTIONS["desktop_lock_command"]),
+    ] = None,
     path: Annotated[PathChoice, typer.Option(help=_DESCRIPTIONS["path"])] = _DEFAULTS.path,
     data: DataOption = None,
     log_level: Annotated[Level, typer.Option(help=_DESCRIPTIONS["log_level"])] = _DEFAULTS.log_level,
@@ -125,11 +129,12 @@ def run(
     import structlog
 
     from telerelay_agent.desktop import Desktop, parse_desktop, read_password
+    from telerelay_agent.locking import find_command
     from telerelay_agent.run import run_agent
     from telerelay_endpoint.log_lines import log_to_stderr
 
     password = read_password(desktop_password_file) if desktop_password_file else None
-    served = Desktop(parse_desktop(desktop), password)
+    served = Desktop(parse_desktop(desktop), password, find_command(desktop_lock_command or ()))
     _tell_limits(Console(lang=lang))
     log_to_stderr(json=json or None, level=log_level)
     run_agent(data or places.data_folder(PROGRAM.name), served, path, structlog.get_logger("agent"))

@@ -13,8 +13,9 @@ from telerelay_agent.awake import Awake
 from telerelay_agent.desktop import Desktop
 from telerelay_agent.documents import Fetching, OwnDocuments
 from telerelay_agent.harden.settings import KEEP_AWAKE_FILE
+from telerelay_agent.locking import Locker
 from telerelay_agent.service import Log, Service
-from telerelay_agent.state import State, StateFile, only_one
+from telerelay_agent.state import State, StateFile, only_one, was_left
 from telerelay_endpoint.admission import Request
 from telerelay_endpoint.api import NodeApi
 from telerelay_endpoint.certificates import encode_certificate
@@ -53,13 +54,17 @@ async def _serve(
         program=PROGRAM,
         path=path,
     )
+    left = was_left(credentials.folder)
     state = StateFile(credentials.folder, State(os.getpid(), desktop.address, int(time.time())))
     log.info("started", version=__version__)
     log.debug("started", desktop=desktop.address)
     source = _Source(credentials, own)
     fetching = Fetching(source.fetch)
-    service = Service(agent, own, clock, state, log, fetching.want)
     awake = Awake(credentials.folder / KEEP_AWAKE_FILE, log)
+    locker = Locker(desktop.lock, log)
+    service = Service(agent, own, clock, state, log, fetching.want, locker)
+    if left:
+        service.left()
 
     interrupted = _stop_on_signal(agent)
     turned_away: TelerelayError | None = None
@@ -80,6 +85,7 @@ async def _serve(
         with suppress(asyncio.CancelledError):
             await fetching_task
         await awake.close()
+        await locker.finish()
     log.info("stopped")
     if turned_away is not None:
         raise turned_away

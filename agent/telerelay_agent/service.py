@@ -35,6 +35,17 @@ class AgentHandle(Protocol):
         """Where to dial next."""
 
 
+class DesktopLock(Protocol):
+    """What locks the desktop."""
+
+    @property
+    def works(self) -> bool:
+        """Whether it can be promised."""
+
+    def lock(self) -> None:
+        """Lock it now, without waiting."""
+
+
 class Service:
     """What happens to one agent, told by the core; nothing here waits."""
 
@@ -46,6 +57,7 @@ class Service:
         state: StateFile,
         log: Log,
         fetch: Callable[[Kind], None],
+        desktop: DesktopLock,
     ) -> None:
         """`fetch` is asked for a document that the node says is newer than ours."""
         self._agent = agent
@@ -54,6 +66,7 @@ class Service:
         self._state = state
         self._log = log
         self._fetch = fetch
+        self._desktop = desktop
         self._stale: str | None = ""
         agent.set_revoked(own.revoked())
         self._tell_standing()
@@ -77,7 +90,7 @@ class Service:
     def asked(self, path: bytes, attempt: str, request: Request) -> None:
         """A client wants to come in."""
         now = self._clock.now()
-        answer = verdict(request, self._own.for_verdict(), now)
+        answer = verdict(request, self._own.for_verdict(), now, can_lock=self._desktop.works)
         if isinstance(answer, Refuse):
             self._refuse(path, attempt, answer.code, answer.reason)
             return
@@ -157,8 +170,17 @@ class Service:
             bytes_sent=sent,
             bytes_received=received,
         )
-        still_open = {one: kind for one, kind in self._state.state.sessions.items() if one != attempt}
+        were_open = self._state.state.sessions
+        still_open = {one: kind for one, kind in were_open.items() if one != attempt}
         self._state.update(sessions=still_open)
+        if were_open and not still_open:
+            self.left()
+
+    def left(self) -> None:
+        """Nobody looks at the desktop any more: it is locked where the rules want it so."""
+        computer = self._own.computer
+        if computer is not None and computer.document.rules.lock_on_disconnect:
+            self._desktop.lock()
 
     def _refuse(self, path: bytes, attempt: str, code: str, reason: str) -> None:
         self._log.info("refused", attempt=attempt, code=code, reason=reason)

@@ -33,6 +33,13 @@ class Settings(msgspec.Struct, frozen=True, kw_only=True):
             description="File (mode 0600) with the password that the desktop asks for, if it does (VncAuth)."
         ),
     ] = None
+    desktop_lock_command: Annotated[
+        list[str],
+        Meta(
+            description="Command that locks the desktop, word by word, such as loginctl and lock-session; "
+            "else one that is known and installed. It succeeds on a locked desktop too, or stays."
+        ),
+    ] = []
     path: PathSetting = "auto"
     log_level: Annotated[Level, Meta(description="Least level that is logged.")] = "info"
     lang: Annotated[Language | None, Meta(description="Language of messages; default from the locale.")] = (

@@ -78,6 +78,14 @@ def only_one(folder: Path) -> Iterator[None]:
         yield
 
 
+def was_left(folder: Path) -> bool:
+    """Whether the last agent of this folder, which does not run any more, did not see its sessions end."""
+    try:
+        return bool(json.loads((folder / STATE_FILE).read_text()).get("sessions"))
+    except (FileNotFoundError, ValueError):
+        return False
+
+
 def running(folder: Path) -> State | None:
     """The state of the agent that runs from `folder`; None when none does."""
     try:

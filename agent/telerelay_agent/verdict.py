@@ -20,12 +20,16 @@ class Documents:
     revocations: Signed[RevocationList] | None = None
 
 
-def verdict(request: Request, documents: Documents, now: int) -> Allow | Refuse:
-    """Judge `request`. `now`: Unix seconds, never earlier than the newest signed time that was seen (§9)."""
+def verdict(request: Request, documents: Documents, now: int, *, can_lock: bool) -> Allow | Refuse:
+    """Judge `request`. `now`: Unix seconds, never earlier than the newest signed time that was seen (§9).
+
+    `can_lock`: whether this agent can lock its desktop.
+    """
     stale = why_stale(documents, now)
     if stale is not None or documents.computer is None or documents.revocations is None:
         return Refuse("POLICY_STALE", stale or "a document is missing")
-    return judge(request, documents.computer.document, documents.revocations.document.devices, now)
+    revoked = documents.revocations.document.devices
+    return judge(request, documents.computer.document, revoked, now, can_lock=can_lock)
 
 
 def why_stale(documents: Documents, now: int) -> str | None:

@@ -20,6 +20,7 @@ programs=(
     xclip:xclip
     xloadimage:xloadimage
     x11vnc:x11vnc
+    i3lock:i3lock
     nft:nftables
     ip:iproute2
     setpriv:util-linux

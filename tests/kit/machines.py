@@ -3,9 +3,9 @@
 import os
 import shutil
 import signal
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import asynccontextmanager, contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from telerelay.demo.pair import Agent, Client, run_agent, run_client
@@ -21,11 +21,15 @@ from tests.kit.tenant import Tenant
 
 @dataclass(frozen=True)
 class Machines:
-    """The office PC and the home PC of a tenant, with folders in `home`."""
+    """The office PC and the home PC of a tenant, with folders in `home`.
+
+    `environment` is what their programs find beside the usual.
+    """
 
     node: NodeProcess
     tenant: Tenant
     home: Path
+    environment: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def computer(self) -> str:
@@ -35,7 +39,7 @@ class Machines:
     async def agent(self, desktop: str) -> AsyncIterator[Agent]:
         """`telerelay-agent run` in front of `desktop` ("host:port"), once it serves."""
         folder = self.folder(Role.AGENT)
-        async with run_agent(self._commands, folder.name, folder, self.computer, desktop) as agent:
+        async with run_agent(self.commands, folder.name, folder, self.computer, desktop) as agent:
             await agent.serves()
             yield agent
 
@@ -43,14 +47,14 @@ class Machines:
     async def running_agent(self, desktop: str, folder: Path) -> AsyncIterator[Program]:
         """`telerelay-agent run` on a folder, whatever becomes of it."""
         command = ("telerelay-agent", "run", "--desktop", desktop, "--data", str(folder), "--json")
-        async with self._commands.running(folder.name, *command) as program:
+        async with self.commands.running(folder.name, *command) as program:
             yield program
 
     @asynccontextmanager
     async def client(self) -> AsyncIterator[Client]:
         """`telerelay-client connect`, once its session is open."""
         folder = self.folder(Role.CLIENT)
-        async with run_client(self._commands, folder.name, folder, self.computer) as client:
+        async with run_client(self.commands, folder.name, folder, self.computer) as client:
             yield client
 
     def folder(self, role: Role) -> Path:
@@ -67,8 +71,10 @@ class Machines:
         return folder
 
     @property
-    def _commands(self) -> Commands:
-        return Commands.under(self.home)
+    def commands(self) -> Commands:
+        """How their programs are started."""
+        commands = Commands.under(self.home)
+        return replace(commands, environment={**commands.environment, **self.environment})
 
 
 @contextmanager

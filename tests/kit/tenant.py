@@ -43,6 +43,7 @@ class Tenant:
     computer: bytes = field(default_factory=lambda: os.urandom(10))
     agent_key: ec.EllipticCurvePrivateKey = field(default_factory=make_key)
     client_key: ec.EllipticCurvePrivateKey = field(default_factory=make_key)
+    rules: Rules = RULES
 
     @cached_property
     def keys(self) -> NewOrganisation:
@@ -92,7 +93,7 @@ class Tenant:
         computer: bytes | None = None,
         expires_in: int = 180 * DAY,
         signer: RoleKey = RoleKey.POLICY,
-        rules: Rules = RULES,
+        rules: Rules | None = None,
     ) -> bytes:
         """A computer document that grants this tenant's client, or `grants`."""
         document = ComputerDocument(
@@ -102,7 +103,7 @@ class Tenant:
             issued=self.now,
             expires=self.now + expires_in,
             grants=tuple([Grant(self.client, "a client")] if grants is None else grants),
-            rules=rules,
+            rules=rules or self.rules,
             label="desk 4",
         )
         return sign_computer_document(document, self.keys.signer(signer)).encoded

@@ -22,12 +22,24 @@ ATTEMPT = "7KQ2-M9XB"
 
 
 @dataclass
+class FakeDesktopLock:
+    """A desktop that counts how often it was locked."""
+
+    works: bool = True
+    locked: int = 0
+
+    def lock(self) -> None:
+        self.locked += 1
+
+
+@dataclass
 class Stage:
     """A service in front of a core that only remembers."""
 
     folder: Path
     handle: FakeAgentHandle = field(default_factory=FakeAgentHandle)
     fetched: list[Kind] = field(default_factory=list)
+    desktop: FakeDesktopLock = field(default_factory=FakeDesktopLock)
     said: CapturingLogger = field(default_factory=CapturingLogger)
 
     def __post_init__(self) -> None:
@@ -40,7 +52,7 @@ class Stage:
         clock = Clock(lambda: NOW)
         own = OwnDocuments(self.enrolled.credentials, clock)
         log = structlog.wrap_logger(self.said, processors=[_as_is], wrapper_class=structlog.BoundLogger)
-        return Service(self.handle, own, clock, self.state, log, self.fetched.append)
+        return Service(self.handle, own, clock, self.state, log, self.fetched.append, self.desktop)
 
     def take_all(self, revoked: list[bytes] | None = None, rules: Rules = RULES) -> None:
         self.service.fetched(Kind.REVOCATIONS, self.tenant.revocations(devices=revoked or []))
@@ -156,6 +168,35 @@ def test_status_sees_sessions_come_and_go(stage: Stage) -> None:
     stage.service.offline("UNREACHABLE", 1000)
     assert stage.state.state.node is None
     assert stage.state.state.last_code == "UNREACHABLE"
+
+
+def test_the_last_session_leaves_a_locked_desktop_where_the_rules_want_it(stage: Stage) -> None:
+    stage.take_all(rules=replace(RULES, lock_on_disconnect=True))
+    # An attempt that did not become a session has left nothing open.
+    stage.service.ended("AAAA-AAAA", "wrapped", "IDENTITY", "inner", 5, 0, 0)
+    assert stage.desktop.locked == 0
+    stage.service.opened(ATTEMPT, "direct")
+    stage.service.opened("BBBB-BBBB", "direct")
+    stage.service.ended(ATTEMPT, "direct", "PATH_LOST", "session", 5, 1, 2)
+    assert stage.desktop.locked == 0
+    stage.service.ended("BBBB-BBBB", "direct", "DONE", "session", 5, 1, 2)
+    assert stage.desktop.locked == 1
+
+
+def test_without_the_rule_no_desktop_is_locked(stage: Stage) -> None:
+    stage.take_all()
+    stage.service.opened(ATTEMPT, "direct")
+    stage.service.ended(ATTEMPT, "direct", "DONE", "session", 5, 1, 2)
+    assert stage.desktop.locked == 0
+
+
+def test_a_desktop_that_could_not_be_locked_is_opened_to_nobody(stage: Stage) -> None:
+    stage.take_all(rules=replace(RULES, lock_on_disconnect=True))
+    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    stage.desktop.works = False
+    stage.service.asked(b"q" * 16, ATTEMPT, asking(stage.tenant.client))
+    assert stage.handle.allowed == [PATH]
+    assert stage.handle.refused == [(b"q" * 16, "UNSUPPORTED")]
 
 
 def test_no_line_names_a_device_an_address_or_a_computer(stage: Stage) -> None:

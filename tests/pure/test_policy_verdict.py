@@ -7,10 +7,10 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from telerelay_endpoint.admission import Allow, End, Refuse, Request, judge, unkept, version_of
-from telerelay_endpoint.payloads import ComputerDocument, Grant, Own, Rules
+from telerelay_endpoint.admission import Allow, End, Refuse, Request, judge, version_of
+from telerelay_endpoint.payloads import ComputerDocument, Grant, Own
 from telerelay_endpoint.timetable import DAYS, Span, Timetable
-from tests.kit.organisations import COMPUTER_DOCUMENT, NOW, RULES, STRICT_RULES
+from tests.kit.organisations import COMPUTER_DOCUMENT, NOW, RULES
 
 CLIENT: Final = b"c" * 32
 ISSUED: Final = Grant(CLIENT, "lent")
@@ -50,7 +50,9 @@ def every_day(begin: int, length: int) -> Timetable:
         ({"services": ("rdp",)}, "DENIED"),
         ({"view_only": True}, "DONE"),
         ({"watermark": "{label}"}, "DONE"),
-        ({"lock_on_disconnect": True}, "UNSUPPORTED"),
+        ({"lock_on_disconnect": True}, "DONE"),
+        ({"notices": ("Leave no window open.",)}, "DONE"),
+        ({"session_limit": 60, "idle_timeout": 300}, "DONE"),
     ],
 )
 def test_a_rule_refuses_with_its_code(rules: dict[str, Any], code: str) -> None:
@@ -169,12 +171,3 @@ def test_whoever_is_let_in_breaks_no_rule(
         and (accepted or not own)
     )
     assert isinstance(found, Allow) == fits
-
-
-def test_what_cannot_be_kept_yet_is_named() -> None:
-    assert unkept(RULES) == []
-    assert unkept(STRICT_RULES) == [
-        "lock_on_disconnect",
-        "notices",
-    ]
-    assert unkept(Rules(("rfb",), 1, 600, 900, view_only=False)) == []

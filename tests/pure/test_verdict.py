@@ -56,7 +56,7 @@ HELD: Final = held()
 
 
 def code(documents: Documents, request: Request = ASKED, now: int = NOW) -> str | None:
-    answer = verdict(request, documents, now)
+    answer = verdict(request, documents, now, can_lock=True)
     return answer.code if isinstance(answer, Refuse) else None
 
 
@@ -65,7 +65,7 @@ def with_grant(grant: Grant) -> Documents:
 
 
 def test_a_granted_client_is_allowed_under_the_rules_of_the_document() -> None:
-    assert verdict(ASKED, HELD, NOW) == Allow(RULES, "home PC")
+    assert verdict(ASKED, HELD, NOW, can_lock=False) == Allow(RULES, "home PC")
 
 
 @pytest.mark.parametrize(
@@ -83,7 +83,7 @@ def test_a_granted_client_is_allowed_under_the_rules_of_the_document() -> None:
     ],
 )
 def test_whatever_is_missing_old_or_expired_refuses_everybody(documents: Documents, reason: str) -> None:
-    answer = verdict(ASKED, documents, NOW)
+    answer = verdict(ASKED, documents, NOW, can_lock=True)
     assert isinstance(answer, Refuse)
     assert answer.code == "POLICY_STALE"
     assert reason in answer.reason
@@ -128,9 +128,12 @@ def test_a_service_that_the_rules_do_not_name_is_denied() -> None:
     assert code(HELD, replace(ASKED, service="rdp")) == "DENIED"
 
 
-def test_a_rule_that_cannot_be_kept_refuses() -> None:
-    locking = replace(COMPUTER, rules=replace(RULES, lock_on_disconnect=True))
-    assert code(held(computer=locking)) == "UNSUPPORTED"
+def test_an_agent_that_cannot_lock_its_desktop_lets_nobody_in_who_would_leave_it_open() -> None:
+    locked = held(computer=replace(COMPUTER, rules=replace(RULES, lock_on_disconnect=True)))
+    assert isinstance(verdict(ASKED, locked, NOW, can_lock=True), Allow)
+    refused = verdict(ASKED, locked, NOW, can_lock=False)
+    assert isinstance(refused, Refuse)
+    assert (refused.code, refused.rule) == ("UNSUPPORTED", "lock_on_disconnect")
 
 
 def test_a_clock_set_back_does_not_revive_an_expired_stamp() -> None:

@@ -1,6 +1,6 @@
 """May this device come in under this document? One answer, for the agent that decides and whoever asks why.
 
-Fail closed: what cannot be read, and a rule that this version cannot keep, refuses.
+Fail closed: what cannot be read, and a rule that cannot be kept, refuses.
 """
 
 import re
@@ -68,9 +68,17 @@ class Refuse:
 
 
 def judge(
-    request: Request, document: ComputerDocument, revoked: Collection[bytes], now: int
+    request: Request,
+    document: ComputerDocument,
+    revoked: Collection[bytes],
+    now: int,
+    *,
+    can_lock: bool = True,
 ) -> Allow | Refuse:
-    """Judge `request` by a document that stands at `now` (Unix seconds). `revoked`: device IDs, 32 bytes."""
+    """Judge `request` by a document that stands at `now` (Unix seconds). `revoked`: device IDs, 32 bytes.
+
+    `can_lock`: whether the agent can lock its desktop, which it alone knows.
+    """
     rules, named = document.rules, f"computer document {document.version}"
     if request.client in revoked:
         return Refuse("REVOKED", "the revocation list names this device")
@@ -91,8 +99,9 @@ def judge(
     if rules.minimum_version is not None and version_of(request.program) < rules.minimum_version:
         wanted = ".".join(map(str, rules.minimum_version))
         return Refuse("POLICY_VERSION", f"{named} wants version {wanted} at least", "minimum_version")
-    for rule in unkept(rules):
-        return Refuse("UNSUPPORTED", f"{named} has a rule that this version cannot keep: {rule}", rule)
+    if rules.lock_on_disconnect and not can_lock:
+        why = f"{named} wants the desktop locked when a session ends, which cannot be done here"
+        return Refuse("UNSUPPORTED", why, "lock_on_disconnect")
     ends = min(_ends(rules, counting, now), key=lambda end: end.at, default=None)
     return Allow(rules, counting[0].label, ends)
 
@@ -106,15 +115,6 @@ def _ends(rules: Rules, grants: Collection[Grant], now: int) -> Iterator[End]:
         yield End(max(lapses), "DENIED")
     if rules.session_limit:
         yield End(now + rules.session_limit, "POLICY_DURATION")
-
-
-def unkept(rules: Rules) -> list[str]:
-    """The rules that this version's agent cannot keep yet, so that it lets nobody in under them."""
-    # Nothing here locks yet.
-    wanted = {
-        "lock_on_disconnect": rules.lock_on_disconnect,
-    }
-    return [rule for rule, value in wanted.items() if value]
 
 
 def version_of(program: str) -> tuple[int, int, int]:
