@@ -69,6 +69,18 @@ class Scene:
         """As `agents`, as load only."""
         return self.agents(count, first=first, niceness=_BACKGROUND)
 
+    def office(self, number: int, desktop: str, *, guarded: bool, marked: bool = False) -> Driver:
+        """One agent in a process of its own, in front of a desktop ("HOST:PORT"); it is online.
+
+        `marked`: its guard draws the screen anew, with a mark.
+        """
+        guard = [switch for switch, wanted in (("--guarded", guarded), ("--marked", marked)) if wanted]
+        agent = self._start(
+            *("agents", self.folder, "--first", str(number), "--count", "1", "--desktop", desktop), *guard
+        )
+        agent.wait("ready", _READY_S, lambda line: line["percent"] == 100)
+        return agent
+
     def sessions(self, count: int, *, every_ms: int = 50) -> Driver:
         """Sessions of the first `count` clients, each with so much to do; all are open."""
         held = self._start(

@@ -6,6 +6,7 @@ from tests.bench.benchmark import Benchmark
 from tests.bench.measured import (
     audit,
     decisions,
+    guard,
     held_gil,
     idle,
     pieces,
@@ -26,5 +27,6 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     decisions.BENCHMARK,
     audit.BENCHMARK,
     rush.BENCHMARK,
+    guard.BENCHMARK,
     pieces.BENCHMARK,
 )
