@@ -49,7 +49,7 @@ class RouteAsked:
 
 @dataclass(frozen=True)
 class AttemptEnded:
-    asked: RouteAsked
+    of: RouteAsked
     code: str = "DONE"
     routed: bool = True
     stage: str = "session"
@@ -62,35 +62,27 @@ class AttemptEnded:
 
     @property
     def ticket(self) -> int:
-        return self.asked.ticket
+        return self.of.ticket
 
     @property
     def attempt(self) -> str:
-        return self.asked.attempt
+        return self.of.attempt
 
     @property
     def path(self) -> bytes:
-        return self.asked.path
+        return self.of.path
 
     @property
     def organisation(self) -> bytes:
-        return self.asked.organisation
+        return self.of.organisation
 
     @property
     def client(self) -> bytes:
-        return self.asked.client
+        return self.of.client
 
     @property
-    def address(self) -> str:
-        return self.asked.address
-
-    @property
-    def computer(self) -> str:
-        return self.asked.computer
-
-    @property
-    def service(self) -> str:
-        return self.asked.service
+    def asked(self) -> RouteAsked | None:
+        return None if self.routed else self.of
 
 
 @dataclass(frozen=True)

@@ -20,6 +20,7 @@ from telerelay.node.core import (
     AgentReady,
     Answers,
     ApiConnection,
+    Asked,
     AttemptEnded,
     Device,
     EventKind,
@@ -63,7 +64,8 @@ class Bridge:
         self._presence = presence
         self._registry = registry
         self._accept = accept
-        self._log = structlog.get_logger("bridge")
+        # Bound once: the proxy would bind anew for each line, three of which an attempt has.
+        self._log = structlog.get_logger("bridge").bind()
         self._waiting: dict[bytes, list[tuple[RouteAsked, float]]] = {}
         self._unanswered: set[int] = set()
         self._started: dict[int, float] = {}
@@ -214,6 +216,7 @@ class Bridge:
         self._unanswered.discard(ended.ticket)
         # Where our *here* crossed the end on its way, there is a START, and this is its end.
         started = self._started.pop(ended.ticket, None) is not None
+        asked = None if started else ended.asked
         self._log.info(
             "attempt ended",
             attempt=ended.attempt,
@@ -221,7 +224,7 @@ class Bridge:
             stage=ended.stage,
             duration_ms=ended.duration_ms,
         )
-        self._spool.append(_end_of_path(ended) if ended.routed or started else _end_of_refused(ended))
+        self._spool.append(_end_of_path(ended) if asked is None else _end_of_refused(ended, asked))
 
     def _forget_tickets(self) -> None:
         """Drop tickets that can no longer be contradicted; oldest first, as a dict keeps them."""
@@ -280,14 +283,14 @@ def _end_of_path(ended: AttemptEnded) -> records.Record:
     )
 
 
-def _end_of_refused(ended: AttemptEnded) -> records.Record:
+def _end_of_refused(ended: AttemptEnded, asked: Asked) -> records.Record:
     return records.end_of_refused(
         attempt=ended.attempt,
         organisation=ended.organisation,
         client=ended.client,
-        computer=ended.computer,
-        service=ended.service,
-        address=ended.address,
+        computer=asked.computer,
+        service=asked.service,
+        address=asked.address,
         code=ended.code,
         stage=ended.stage,
     )

@@ -86,6 +86,17 @@ class Flagged(Device, Protocol):
     def code(self) -> str: ...
 
 
+class Asked(Protocol):
+    """What a client asked for."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def computer(self) -> str: ...
+    @property
+    def service(self) -> str: ...
+
+
 class Attempt(Protocol):
     """What a question and its end have in common."""
 
@@ -99,15 +110,9 @@ class Attempt(Protocol):
     def organisation(self) -> bytes: ...
     @property
     def client(self) -> bytes: ...
-    @property
-    def address(self) -> str: ...
-    @property
-    def computer(self) -> str: ...
-    @property
-    def service(self) -> str: ...
 
 
-class RouteAsked(Attempt, Protocol):
+class RouteAsked(Attempt, Asked, Protocol):
     """One CONNECT waits for an answer."""
 
     @property
@@ -118,7 +123,9 @@ class AttemptEnded(Attempt, Protocol):
     """The one terminal event of an attempt."""
 
     @property
-    def routed(self) -> bool: ...
+    def asked(self) -> Asked | None:
+        """Where no START record says it."""
+
     @property
     def path_kind(self) -> str: ...
     @property

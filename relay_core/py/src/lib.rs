@@ -34,7 +34,7 @@ mod _core {
     use super::log::log_to_stderr;
     #[pymodule_export]
     use super::node::{
-        AgentGone, AgentReady, ApiConnection, AttemptEnded, Decision, Distribution, Flagged,
+        AgentGone, AgentReady, ApiConnection, Asked, AttemptEnded, Decision, Distribution, Flagged,
         Identity, Node, RouteAsked,
     };
     #[pymodule_export]

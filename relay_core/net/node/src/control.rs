@@ -75,9 +75,11 @@ impl PathGuard {
         self.legs
     }
 
-    /// What it carried in all.
-    pub(crate) fn carried(&mut self, traffic: Traffic) {
-        self.so_far.traffic = traffic;
+    /// What it carried since it was handed over.
+    pub(crate) fn carried(&mut self, more: Traffic) {
+        let traffic = &mut self.so_far.traffic;
+        traffic.to_client += more.to_client;
+        traffic.to_agent += more.to_agent;
     }
 }
 

@@ -21,6 +21,7 @@ __all__ = [
     "AgentOnline",
     "AgentReady",
     "ApiConnection",
+    "Asked",
     "AskedAgain",
     "AttemptEnded",
     "Client",
@@ -185,6 +186,17 @@ class RouteAsked:
     def resume(self) -> tuple[bytes, int] | None: ...
 
 @final
+class Asked:
+    """What a client asked for that was not routed."""
+
+    @property
+    def address(self) -> str: ...
+    @property
+    def computer(self) -> str: ...
+    @property
+    def service(self) -> _ServiceName: ...
+
+@final
 class AttemptEnded:
     """The one terminal event of an attempt (§5.6, §14)."""
 
@@ -193,22 +205,17 @@ class AttemptEnded:
     @property
     def attempt(self) -> str: ...
     @property
-    def routed(self) -> bool:
-        """True when `here` was decided, so that a START record exists."""
-    @property
     def path(self) -> bytes: ...
     @property
     def organisation(self) -> bytes: ...
     @property
     def client(self) -> bytes: ...
     @property
-    def agent(self) -> bytes | None: ...
+    def agent(self) -> bytes | None:
+        """Where `here` was decided, so that a START record exists."""
     @property
-    def address(self) -> str: ...
-    @property
-    def computer(self) -> str: ...
-    @property
-    def service(self) -> _ServiceName: ...
+    def asked(self) -> Asked | None:
+        """What was asked for, where no START record says it."""
     @property
     def path_kind(self) -> Literal["none", "wrapped", "mixed", "direct"]: ...
     @property

@@ -98,14 +98,11 @@ impl From<machine::RouteRequest> for RouteAsked {
 pub(crate) struct AttemptEnded {
     ticket: u64,
     attempt: String,
-    routed: bool,
     path: [u8; 16],
     organisation: [u8; 32],
     client: [u8; 32],
     agent: Option<[u8; 32]>,
-    address: String,
-    computer: String,
-    service: &'static str,
+    asked: Option<Py<Asked>>,
     path_kind: &'static str,
     code: String,
     stage: &'static str,
@@ -116,19 +113,38 @@ pub(crate) struct AttemptEnded {
     notices: Vec<[u8; 32]>,
 }
 
-impl From<machine::Terminal> for AttemptEnded {
-    fn from(terminal: machine::Terminal) -> Self {
+/// What a client asked for that was not routed.
+#[pyclass(frozen, get_all, module = "telerelay_core")]
+pub(crate) struct Asked {
+    address: String,
+    computer: String,
+    service: &'static str,
+}
+
+impl From<machine::Asked> for Asked {
+    fn from(asked: machine::Asked) -> Self {
         Self {
+            address: asked.address.to_string(),
+            computer: asked.computer.to_string(),
+            service: asked.service.as_str(),
+        }
+    }
+}
+
+impl AttemptEnded {
+    fn new(py: Python<'_>, terminal: machine::Terminal) -> PyResult<Self> {
+        let asked = terminal
+            .asked
+            .map(|asked| Py::new(py, Asked::from(asked)))
+            .transpose()?;
+        Ok(Self {
             ticket: terminal.ticket.0,
             attempt: terminal.attempt.to_string(),
-            routed: terminal.routed,
             path: terminal.path.0,
             organisation: terminal.organisation.0,
             client: terminal.client.0,
             agent: terminal.agent.map(|agent| agent.0),
-            address: terminal.address.to_string(),
-            computer: terminal.computer.to_string(),
-            service: terminal.service.as_str(),
+            asked,
             path_kind: terminal
                 .path_kind
                 .map_or("none", telerelay_outer::PathKind::as_str),
@@ -143,7 +159,7 @@ impl From<machine::Terminal> for AttemptEnded {
                 .into_iter()
                 .map(|notice| notice.0)
                 .collect(),
-        }
+        })
     }
 }
 
@@ -230,7 +246,7 @@ pub(crate) fn told(py: Python<'_>, event: Event) -> PyResult<Py<PyAny>> {
         )?
         .into_any(),
         Event::RouteAsked(request) => Py::new(py, RouteAsked::from(*request))?.into_any(),
-        Event::AttemptEnded(terminal) => Py::new(py, AttemptEnded::from(*terminal))?.into_any(),
+        Event::AttemptEnded(terminal) => Py::new(py, AttemptEnded::new(py, *terminal)?)?.into_any(),
         Event::Api(connection) => Py::new(py, ApiConnection::new(py, *connection)?)?.into_any(),
         Event::Flagged {
             organisation,

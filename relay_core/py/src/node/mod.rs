@@ -2,7 +2,8 @@
 mod event;
 
 pub(crate) use event::{
-    AgentGone, AgentReady, ApiConnection, AttemptEnded, Distribution, Flagged, Identity, RouteAsked,
+    AgentGone, AgentReady, ApiConnection, Asked, AttemptEnded, Distribution, Flagged, Identity,
+    RouteAsked,
 };
 
 use std::collections::{BTreeMap, BTreeSet};

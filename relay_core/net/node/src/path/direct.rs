@@ -24,9 +24,8 @@ pub(super) fn hand_over(control: &Control, worker: usize, path: Path, end: PathG
 
 /// The path as the engine takes it.
 fn sockets(path: Path, mut end: PathGuard) -> io::Result<engine::Path> {
-    let before = path.traffic();
     end.so_far = PathEnd {
-        traffic: before,
+        traffic: path.traffic(),
         kind: path.kind,
         cause: Cause::Leg,
     };
@@ -35,13 +34,12 @@ fn sockets(path: Path, mut end: PathGuard) -> io::Result<engine::Path> {
     let counted = [path.live, agent_counted, client_counted];
     let done = move |outcome: engine::Outcome| {
         drop(counted);
-        let traffic = Traffic {
-            to_client: before.to_client + outcome.to_client.total(),
-            to_agent: before.to_agent + outcome.to_agent.total(),
-        };
         tracing::debug!(path = %end.path(), reason = ?outcome.reason, "ended");
         // As a whole it belongs to this closure, or it would tell the end at once.
-        end.carried(traffic);
+        end.carried(Traffic {
+            to_client: outcome.to_client.total(),
+            to_agent: outcome.to_agent.total(),
+        });
     };
     Ok(engine::Path {
         agent,

@@ -92,8 +92,8 @@ async fn a_record_that_cannot_be_written_pairs_nobody() {
     assert!(matches!(at_agent.got().await, Got::End | Got::Broken(_)));
     let ended = world.ended().await;
     assert_eq!(
-        (ended.code, ended.routed),
-        (Reason::from(Code::AuditUnavailable), true)
+        (ended.code, ended.asked),
+        (Reason::from(Code::AuditUnavailable), None)
     );
 }
 
@@ -146,8 +146,8 @@ async fn a_denial_leaves_after_200_ms_whatever_was_looked_up() {
     assert_eq!(error.attempt, Some(connect().attempt));
     let ended = world.ended().await;
     assert_eq!(
-        (ended.code, ended.routed, ended.agent),
-        (Reason::from(Code::Denied), false, None)
+        (ended.code, ended.asked.is_some(), ended.agent),
+        (Reason::from(Code::Denied), true, None)
     );
 }
 
@@ -207,8 +207,8 @@ async fn a_client_that_leaves_before_paired_frees_the_agent() {
     assert!(matches!(at_agent.got().await, Got::End | Got::Broken(_)));
     let ended = world.ended().await;
     assert_eq!(
-        (ended.code, ended.routed),
-        (Reason::from(Code::ClientGone), true)
+        (ended.code, ended.asked),
+        (Reason::from(Code::ClientGone), None)
     );
     // What still comes for it is ignored.
     world.node.recorded(&[request.ticket], Ok(()));

@@ -163,22 +163,16 @@ pub struct Terminal {
     pub ticket: AttemptTicket,
     /// The attempt as people see it.
     pub attempt: AttemptId,
-    /// *here* was decided, so that a START record exists or is being written.
-    pub routed: bool,
     /// The path that was made or would have been.
     pub path: PathId,
     /// The client's organisation.
     pub organisation: OrganisationId,
     /// The client's device.
     pub client: DeviceId,
-    /// The agent's device, where *here* was decided.
+    /// The agent's device, where *here* was decided, so that a START record exists or is being written.
     pub agent: Option<DeviceId>,
-    /// Where the client dialled from.
-    pub address: ClientAddress,
-    /// The computer that was asked for.
-    pub computer: ComputerId,
-    /// What for.
-    pub service: Service,
+    /// What was asked for, where no START says it.
+    pub asked: Option<Asked>,
     /// What the path was, where one was made.
     pub path_kind: Option<PathKind>,
     /// How it ended: the node's word for what the node ended, else the agent's, else `PATH_LOST`.
@@ -193,4 +187,15 @@ pub struct Terminal {
     pub session: Option<SessionId>,
     /// The notices that were confirmed, in the agent's words.
     pub notices: Vec<NoticeHash>,
+}
+
+/// What a client asked for that was not routed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Asked {
+    /// Where it dialled from.
+    pub address: ClientAddress,
+    /// The computer.
+    pub computer: ComputerId,
+    /// What for.
+    pub service: Service,
 }

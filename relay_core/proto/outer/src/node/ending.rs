@@ -4,8 +4,9 @@ use telerelay_wire::outer::{Cut, Frame, SessionEnd};
 use telerelay_wire::{Code, Moment, Reason, limits};
 
 use super::Node;
-use super::command::{AttemptTicket, Cause, Command, PathEnd, Terminal};
-use super::table::{Attempt, Phase, Timer};
+use super::command::{Asked, AttemptTicket, Cause, Command, PathEnd, Terminal};
+use super::session::Course;
+use super::table::{Attempt, Leg, Timer};
 use crate::leg::{How, LegKey, Traffic};
 
 impl Node {
@@ -14,41 +15,32 @@ impl Node {
         let Some(&ticket) = self.paths.get(&path) else {
             return;
         };
-        let Some(attempt) = self.attempts.get_mut(&ticket) else {
+        let Some(session) = self.sessions.get_mut(&ticket) else {
             return;
         };
-        let Phase::Path {
-            leg: agent,
-            ruled,
-            report,
-            ..
-        } = &mut attempt.phase
-        else {
+        let Course::Carrying { report, .. } = &mut session.course else {
             return;
         };
-        let ruled = match end.cause {
-            Cause::Leg => ruled.take(),
-            Cause::Breach(code) => ruled.take().or(Some(code.into())),
-        };
-        let (agent, client, report) = (*agent, attempt.client, report.take());
-        self.joined -= 1;
-        self.usage.session_over(attempt.request.organisation);
-        attempt.phase = Phase::Ended {
-            at: now,
-            end,
-            ruled,
-        };
+        let report = report.take();
+        session.course = Course::Ended(Box::new((now, end)));
+        if let Cause::Breach(code) = end.cause {
+            session.ruled.get_or_insert(code);
+        }
         self.deadlines.arm(
-            &mut attempt.due,
+            &mut session.due,
             now + limits::SESSION_END,
             Timer::SessionEnd(ticket),
         );
-        self.take_leg(client);
-        if let Some(leg) = self.take_leg(agent) {
-            self.device_left(agent, leg.device(), now);
-        }
+        let (client, agent) = (session.client(), session.agent());
+        let (client_leg, agent_leg) = (session.client_leg, session.agent_leg);
+        self.joined -= 1;
+        self.usage.session_over(client.organisation);
+        self.carried.remove(&client_leg);
+        self.carried.remove(&agent_leg);
+        self.usage.leg_gone(client);
+        self.device_left(agent_leg, agent, now);
         if let Some(report) = report {
-            self.reported(ticket, Some(report));
+            self.reported(ticket, Some(*report));
         } else {
             self.end_unless_awaited(ticket);
         }
@@ -57,9 +49,9 @@ impl Node {
     /// Agents that were turned away have no leg any more on which a report could come.
     pub(super) fn await_no_report_of_the_refused(&mut self) {
         let ended: Vec<_> = self
-            .attempts
+            .sessions
             .iter()
-            .filter(|(_, attempt)| matches!(attempt.phase, Phase::Ended { .. }))
+            .filter(|(_, session)| matches!(session.course, Course::Ended(_)))
             .map(|(&ticket, _)| ticket)
             .collect();
         for ticket in ended {
@@ -67,9 +59,9 @@ impl Node {
         }
     }
 
-    /// Ends an attempt whose path has ended, where its agent may not report it.
+    /// Ends a session whose path has ended, where its agent may not report it.
     fn end_unless_awaited(&mut self, ticket: AttemptTicket) {
-        let agent = self.attempts.get(&ticket).and_then(Attempt::agent);
+        let agent = self.sessions.get(&ticket).map(|session| session.agent());
         if agent.is_some_and(|agent| self.snapshot.refuses(agent).is_some()) {
             self.not_reported(ticket);
         }
@@ -81,19 +73,17 @@ impl Node {
         let Some(&ticket) = self.paths.get(&report.path) else {
             return;
         };
-        let Some(attempt) = self.attempts.get_mut(&ticket) else {
-            return;
-        };
+        let device = self.legs.get(&key).map(Leg::device);
         let own = self
-            .legs
-            .get(&key)
-            .is_some_and(|leg| attempt.agent() == Some(leg.device()));
-        match &mut attempt.phase {
-            Phase::Path { report: first, .. } if own => {
-                first.get_or_insert(report);
+            .sessions
+            .get_mut(&ticket)
+            .filter(|session| Some(session.agent()) == device);
+        match own.map(|session| &mut session.course) {
+            Some(Course::Carrying { report: first, .. }) => {
+                first.get_or_insert_with(|| Box::new(report));
             }
-            Phase::Ended { .. } if own => self.reported(ticket, Some(report)),
-            _ => self.break_off(key, Code::PathUnknown, now),
+            Some(Course::Ended(_)) => self.reported(ticket, Some(report)),
+            None => self.break_off(key, Code::PathUnknown, now),
         }
     }
 
@@ -102,13 +92,16 @@ impl Node {
     }
 
     fn reported(&mut self, ticket: AttemptTicket, report: Option<SessionEnd>) {
-        let Some(attempt) = self.forget_attempt(ticket) else {
+        let Some(mut session) = self.sessions.remove(&ticket) else {
             return;
         };
-        let Phase::Ended { at, end, ref ruled } = attempt.phase else {
+        self.deadlines.disarm(&mut session.due);
+        self.paths.remove(&session.path);
+        let Course::Ended(ended) = session.course else {
             return;
         };
-        let (code, stage, session, notices) = match report {
+        let (at, end) = *ended;
+        let (code, stage, opened, notices) = match report {
             Some(SessionEnd {
                 code,
                 stage,
@@ -118,20 +111,53 @@ impl Node {
             }) => (code, stage, session, notices.into_vec()),
             None => (Code::PathLost.into(), Stage::Inner, None, Vec::new()),
         };
-        let code = ruled.clone().unwrap_or(code);
-        let told = terminal(attempt, code, stage, at);
         self.tell_terminal(Terminal {
+            ticket,
+            attempt: session.attempt,
+            path: session.path,
+            organisation: session.organisation,
+            client: session.client,
+            agent: Some(session.agent),
+            asked: None,
             path_kind: Some(end.kind),
+            code: session.ruled.map_or(code, Reason::from),
+            stage,
+            duration: at.since(session.began),
             traffic: end.traffic,
-            session,
+            session: opened,
             notices,
-            ..told
         });
     }
 
     pub(super) fn tell_refused(&mut self, attempt: Attempt, code: Reason, now: Moment) {
-        let stage = attempt.phase.stage();
-        self.tell_terminal(terminal(attempt, code, stage, now));
+        let Attempt {
+            request,
+            agent,
+            began,
+            phase,
+            ..
+        } = attempt;
+        let asked = Asked {
+            address: request.address,
+            computer: request.computer,
+            service: request.service,
+        };
+        self.tell_terminal(Terminal {
+            ticket: request.ticket,
+            attempt: request.attempt,
+            path: request.path,
+            organisation: request.organisation,
+            client: request.client,
+            agent,
+            asked: agent.is_none().then_some(asked),
+            path_kind: None,
+            code,
+            stage: phase.stage(),
+            duration: now.since(began),
+            traffic: Traffic::default(),
+            session: None,
+            notices: Vec::new(),
+        });
     }
 
     fn tell_terminal(&mut self, terminal: Terminal) {
@@ -140,97 +166,60 @@ impl Node {
         self.tell_drained();
     }
 
-    /// Takes an attempt out of every table.
+    /// Takes an attempt that is no path out of every table.
     pub(super) fn forget_attempt(&mut self, ticket: AttemptTicket) -> Option<Attempt> {
         let mut attempt = self.attempts.remove(&ticket)?;
         self.deadlines.disarm(&mut attempt.due);
         self.paths.remove(&attempt.request.path);
         self.arrivals.leave(ticket);
-        if !matches!(attempt.phase, Phase::Path { .. } | Phase::Ended { .. }) {
-            self.usage.request_over(attempt.request.organisation);
-        }
+        self.usage.request_over(attempt.request.organisation);
         Some(attempt)
     }
 
-    /// Ends an attempt by the node's word, unless it is ending already: whether it was. The agent of a path is told first, so
-    /// that its CLOSE can cross.
-    pub(super) fn cut_attempt(&mut self, ticket: AttemptTicket, code: Code, now: Moment) -> bool {
-        let Some(attempt) = self.attempts.get_mut(&ticket) else {
+    /// Ends a path by the node's word, unless it is ending already: whether it was. Its agent is told first, so that its CLOSE
+    /// can cross.
+    pub(super) fn cut_session(&mut self, ticket: AttemptTicket, code: Code, now: Moment) -> bool {
+        let Some(session) = self.sessions.get_mut(&ticket) else {
             return false;
         };
-        let agent = attempt.agent();
-        match &mut attempt.phase {
-            Phase::Ended { .. } | Phase::Path { ruled: Some(_), .. } => return false,
-            Phase::Path { ruled, .. } => {
-                *ruled = Some(code.into());
-                let ready = agent
-                    .and_then(|agent| self.devices.get(&agent))
-                    .and_then(|presence| presence.ready);
-                if let Some(ready) = ready {
-                    self.deadlines
-                        .arm(&mut attempt.due, now + limits::CUT, Timer::Cut(ticket));
-                    let cut = Cut {
-                        path: attempt.request.path,
-                        code: code.into(),
-                    };
-                    self.commands
-                        .push_back(Command::Send(ready, Frame::Cut(cut)));
-                } else {
-                    self.close_path(ticket);
-                }
-            }
-            _ => self.abort(ticket, code.into(), now),
+        if session.ruled.is_some() || matches!(session.course, Course::Ended(_)) {
+            return false;
         }
+        session.ruled = Some(code);
+        let presence = self.devices.get(&session.agent());
+        let Some(ready) = presence.and_then(|presence| presence.ready) else {
+            self.close_path(ticket);
+            return true;
+        };
+        self.deadlines
+            .arm(&mut session.due, now + limits::CUT, Timer::Cut(ticket));
+        let cut = Cut {
+            path: session.path,
+            code: code.into(),
+        };
+        self.commands
+            .push_back(Command::Send(ready, Frame::Cut(cut)));
         true
     }
 
     /// A leg of a path broke the rules.
     pub(super) fn breach(&mut self, ticket: AttemptTicket, code: Code) {
-        if let Some(Attempt {
-            phase: Phase::Path { ruled, .. },
-            ..
-        }) = self.attempts.get_mut(&ticket)
-        {
-            ruled.get_or_insert(code.into());
+        if let Some(session) = self.sessions.get_mut(&ticket) {
+            session.ruled.get_or_insert(code);
             self.close_path(ticket);
         }
     }
 
     pub(super) fn close_path(&mut self, ticket: AttemptTicket) {
-        if let Some(Attempt {
-            phase: Phase::Path { leg, closing, .. },
-            client,
-            ..
-        }) = self.attempts.get_mut(&ticket)
+        let Some(session) = self.sessions.get_mut(&ticket) else {
+            return;
+        };
+        if let Course::Carrying { closing, .. } = &mut session.course
             && !core::mem::replace(closing, true)
         {
-            let legs: [LegKey; 2] = [*leg, *client];
+            let legs = [session.agent_leg, session.client_leg];
             self.commands
                 .extend(legs.map(|leg| Command::Close(leg, How::Flushed)));
         }
-    }
-}
-
-/// What the node knows of every attempt; of a path there is more.
-fn terminal(attempt: Attempt, code: Reason, stage: Stage, ended: Moment) -> Terminal {
-    let request = attempt.request;
-    Terminal {
-        ticket: request.ticket,
-        attempt: request.attempt,
-        routed: attempt.agent.is_some(),
-        path: request.path,
-        organisation: request.organisation,
-        client: request.client,
-        agent: attempt.agent,
-        address: request.address,
-        computer: request.computer,
-        service: request.service,
-        path_kind: None,
-        code,
-        stage,
-        duration: ended.since(attempt.began),
-        traffic: Traffic::default(),
-        session: None,
-        notices: Vec::new(),
     }
 }

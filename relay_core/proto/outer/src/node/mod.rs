@@ -1,7 +1,7 @@
 //! A relay node with all its legs, as one state machine (PROTOCOL.md §5.1–§5.3, §5.6, §5.8).
 //!
 //! `table` holds what there is; `hello` admits legs and keeps the table of ready connections; `pairing` leads an attempt
-//! from CONNECT to its path; `ending` leads it from there to its one terminal event; `stopping` is the operator's word that
+//! from CONNECT to its path; `session` is what is kept of a path; `ending` leads it to its one terminal event; `stopping` is the operator's word that
 //! nothing new is taken, or that something ends; `usage` and `arrivals` are how much of all this one may have; `shedding`
 //! gives some of it back.
 mod admission;
@@ -11,6 +11,7 @@ mod ending;
 mod hello;
 mod pairing;
 mod presence;
+mod session;
 mod shedding;
 mod stopping;
 mod table;
@@ -28,13 +29,14 @@ use crate::deadlines::{Deadlines, Due};
 use crate::leg::{How, LegKey};
 use crate::refusal::Refusal;
 use arrivals::Arrivals;
+use session::Session;
 use stopping::Intake;
 use table::{Attempt, DeviceKey, Leg, Presence, State, Timer};
 use usage::Usage;
 
 pub use admission::{Holder, Identity, Side, Snapshot, Standing};
 pub use command::{
-    AgentReady, AttemptTicket, Cause, Command, Decision, Join, PathEnd, RouteRequest, SetUp,
+    AgentReady, Asked, AttemptTicket, Cause, Command, Decision, Join, PathEnd, RouteRequest, SetUp,
     Terminal,
 };
 
@@ -128,14 +130,18 @@ pub struct Node {
     /// The wall clock at a moment, for ERROR's server time.
     clock: (u64, Moment),
     legs: BTreeMap<LegKey, Leg>,
+    /// Legs of paths, by their sessions.
+    carried: BTreeMap<LegKey, AttemptTicket>,
     devices: BTreeMap<DeviceKey, Presence>,
     /// How many of them have a ready connection.
     ready: usize,
     /// Devices that have a timer of their own, by the leg that the timer names.
     device_timers: BTreeMap<LegKey, DeviceKey>,
     attempts: BTreeMap<AttemptTicket, Attempt>,
+    /// Attempts that are or were a path, boxed: half of a map that grows at its end is empty places.
+    sessions: BTreeMap<AttemptTicket, Box<Session>>,
     paths: BTreeMap<PathId, AttemptTicket>,
-    /// How many attempts are a path.
+    /// How many sessions' paths have not ended.
     joined: usize,
     next_ticket: u64,
     usage: Usage,
@@ -158,10 +164,12 @@ impl Node {
             snapshot: Arc::default(),
             clock: (unix_s, now),
             legs: BTreeMap::new(),
+            carried: BTreeMap::new(),
             devices: BTreeMap::new(),
             ready: 0,
             device_timers: BTreeMap::new(),
             attempts: BTreeMap::new(),
+            sessions: BTreeMap::new(),
             paths: BTreeMap::new(),
             joined: 0,
             next_ticket: 0,
@@ -205,10 +213,10 @@ impl Node {
     /// How much the node holds.
     pub fn census(&self) -> Census {
         Census {
-            legs: self.legs.len(),
+            legs: self.legs.len() + self.carried.len(),
             ready: self.ready,
             devices: self.devices.len(),
-            attempts: self.attempts.len(),
+            attempts: self.attempts.len() + self.sessions.len(),
             paths: self.joined,
             path_ids: self.paths.len(),
             waiting: self.arrivals.waiting(),
@@ -260,6 +268,13 @@ impl Node {
 
     /// A frame came. One that a path's leg sends belongs here only if it is not PATH.
     pub fn frame(&mut self, key: LegKey, frame: Frame<'_>, now: Moment, entropy: &mut dyn Entropy) {
+        if let Some(&ticket) = self.carried.get(&key) {
+            return match frame {
+                Frame::Path(_) => {}
+                Frame::Switch(_) => self.breach(ticket, Code::Unsupported),
+                _ => self.breach(ticket, Code::BadFrame),
+            };
+        }
         let Some(leg) = self.legs.get(&key) else {
             return;
         };
@@ -291,10 +306,8 @@ impl Node {
             (State::Ready(_) | State::Claimed(..), Frame::Accept(_) | Frame::Refuse(_)) => {
                 self.break_off(key, Code::PathUnknown, now);
             }
-            (State::Path(_), Frame::Path(_)) => {}
-            (State::Path(_), Frame::Switch(_)) => self.break_off(key, Code::Unsupported, now),
             // An endpoint's ERROR is its last frame: the leg is as good as gone.
-            (state, Frame::Error(_)) if !matches!(state, State::Path(_)) => {
+            (_, Frame::Error(_)) => {
                 self.commands.push_back(Command::Close(key, How::AtOnce));
                 self.leg_gone(key, now);
             }
@@ -309,34 +322,32 @@ impl Node {
 
     /// A leg ended that the driver was not told to close. Legs of a path end by [`Self::path_ended`] instead.
     pub fn leg_gone(&mut self, key: LegKey, now: Moment) {
-        if self
-            .legs
-            .get(&key)
-            .is_some_and(|leg| !matches!(leg.state, State::Path(_)))
-        {
-            self.lose(key, now);
-        }
+        self.lose(key, now);
     }
 
     /// Replaces what HELLO is admitted by. Legs that the new snapshot refuses are closed with its code, their paths cut.
     pub fn set_snapshot(&mut self, snapshot: Arc<Snapshot>, now: Moment) {
         self.snapshot = snapshot;
+        // Paths first: CUT travels on ready connections that may be among the refused.
+        let refused: Vec<_> = self
+            .sessions
+            .iter()
+            .filter_map(|(&ticket, session)| {
+                let mut ends = [session.agent(), session.client()].into_iter();
+                Some((ticket, ends.find_map(|end| self.snapshot.refuses(end))?))
+            })
+            .collect();
+        for (ticket, code) in refused {
+            self.cut_session(ticket, code, now);
+        }
         let refused: Vec<_> = self
             .legs
             .iter()
             .filter(|(_, leg)| leg.state != State::Hello)
-            .filter_map(|(&key, leg)| Some((key, leg.state, self.snapshot.refuses(leg.device())?)))
+            .filter_map(|(&key, leg)| Some((key, self.snapshot.refuses(leg.device())?)))
             .collect();
-        // Paths first: CUT travels on ready connections that may be among the refused.
-        for &(_, state, code) in &refused {
-            if let State::Path(ticket) = state {
-                self.cut_attempt(ticket, code, now);
-            }
-        }
-        for (key, state, code) in refused {
-            if !matches!(state, State::Path(_)) {
-                self.turn_away(key, code.into(), now);
-            }
+        for (key, code) in refused {
+            self.turn_away(key, code.into(), now);
         }
         self.await_no_report_of_the_refused();
     }
@@ -392,10 +403,9 @@ impl Node {
 
     /// The other end broke the rules: its leg ends, whatever it is.
     fn break_off(&mut self, key: LegKey, code: Code, now: Moment) {
-        match self.legs.get(&key).map(|leg| leg.state) {
-            None => {}
-            Some(State::Path(ticket)) => self.breach(ticket, code),
-            Some(_) => self.turn_away(key, code.into(), now),
+        match self.carried.get(&key) {
+            Some(&ticket) => self.breach(ticket, code),
+            None => self.turn_away(key, code.into(), now),
         }
     }
 
@@ -427,7 +437,7 @@ impl Node {
             return;
         };
         match leg.state {
-            State::Hello | State::Client { .. } | State::Path(_) => {}
+            State::Hello | State::Client { .. } => {}
             State::Asking(ticket) => self.abort(ticket, Code::ClientGone.into(), now),
             State::Ready(_) => self.ready_gone(key, leg.device(), now),
             State::Challenger(_) => self.challenger_gone(key, leg.device(), now),

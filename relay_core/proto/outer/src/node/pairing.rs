@@ -5,6 +5,7 @@ use telerelay_wire::{Code, Entropy, Moment, Reason, limits};
 
 use super::Node;
 use super::command::{AttemptTicket, Command, Decision, Join, RouteRequest, SetUp};
+use super::session::{Course, Session};
 use super::stopping::Intake;
 use super::table::{Attempt, DeviceKey, Phase, State, Timer};
 use crate::leg::{How, LegKey};
@@ -274,14 +275,7 @@ impl Node {
             (Phase::Waiting | Phase::Claimed { .. } | Phase::Accepted { .. }, Err(code)) => {
                 self.abort(ticket, code.into(), now);
             }
-            (
-                Phase::InLine
-                | Phase::Asked { .. }
-                | Phase::Denied(_)
-                | Phase::Path { .. }
-                | Phase::Ended { .. },
-                _,
-            ) => {}
+            (Phase::InLine | Phase::Asked { .. } | Phase::Denied(_), _) => {}
         }
     }
 
@@ -296,35 +290,49 @@ impl Node {
         {
             attempt.phase = Phase::Accepted { leg };
         }
-        let Phase::Accepted { leg: agent } = attempt.phase else {
+        let (Phase::Accepted { leg: agent_leg }, true, Some(agent)) =
+            (&attempt.phase, attempt.recorded, attempt.agent)
+        else {
             return;
         };
-        if !attempt.recorded {
-            return;
-        }
+        let agent_leg = *agent_leg;
         attempt.set_up.recorded = attempt.step(now);
-        let (path, client, set_up) = (attempt.request.path, attempt.client, attempt.set_up);
-        self.joined += 1;
-        attempt.phase = Phase::Path {
-            leg: agent,
+        let (client_leg, set_up) = (attempt.client, attempt.set_up);
+        let session = Session {
+            attempt: attempt.request.attempt,
+            path: attempt.request.path,
+            organisation: attempt.request.organisation,
+            client: attempt.request.client,
+            agent,
+            client_leg,
+            agent_leg,
+            began: attempt.began,
             ruled: None,
-            closing: false,
-            report: None,
+            course: Course::Carrying {
+                closing: false,
+                report: None,
+            },
+            due: None,
         };
-        self.usage.session(attempt.request.organisation);
+        let path = session.path;
         self.deadlines.disarm(&mut attempt.due);
-        for key in [client, agent] {
-            if let Some(leg) = self.legs.get_mut(&key) {
-                leg.state = State::Path(ticket);
+        self.attempts.remove(&ticket);
+        self.usage.session(session.organisation);
+        self.sessions.insert(ticket, Box::new(session));
+        self.joined += 1;
+        for key in [client_leg, agent_leg] {
+            if let Some(mut leg) = self.legs.remove(&key) {
+                self.deadlines.disarm(&mut leg.due);
             }
+            self.carried.insert(key, ticket);
             self.commands
                 .push_back(Command::Send(key, Frame::Paired(Paired { path })));
         }
         self.commands.push_back(Command::Join(Join {
             path,
             ticket,
-            agent,
-            client,
+            agent: agent_leg,
+            client: client_leg,
             set_up,
         }));
     }

@@ -22,8 +22,9 @@ impl Node {
     /// Closes ready connections, at most so many: how many there were. One that is in doubt stays, so that no clone takes its
     /// place; and that of an agent that an attempt needs, which hears of a cut and tells the attempt's end.
     pub fn shed_ready(&mut self, most: usize, now: Moment) -> usize {
-        let needed: BTreeSet<DeviceKey> =
-            self.attempts.values().filter_map(Attempt::agent).collect();
+        let asked = self.attempts.values().filter_map(Attempt::agent);
+        let carrying = self.sessions.values().map(|session| session.agent());
+        let needed: BTreeSet<DeviceKey> = asked.chain(carrying).collect();
         let claimable: BTreeSet<LegKey> = self
             .devices
             .iter()

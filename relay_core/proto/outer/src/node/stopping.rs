@@ -4,7 +4,7 @@ use telerelay_wire::outer::{Frame, Goaway};
 use telerelay_wire::{Code, Moment};
 
 use super::command::{AttemptTicket, Command};
-use super::table::{Attempt, DeviceKey, Timer};
+use super::table::{Concerned, DeviceKey, Timer};
 use super::{Node, Scope};
 
 /// Whether anything new is taken.
@@ -70,31 +70,38 @@ impl Node {
     /// Ends every attempt of these devices, agents or clients: `node cut`. How many there were.
     pub fn cut(&mut self, scope: Scope, code: Code, now: Moment) -> usize {
         let range = scope.range();
-        let concerns = |attempt: &Attempt| {
-            let client = DeviceKey {
-                organisation: attempt.request.organisation,
-                device: attempt.request.client,
-            };
-            range.contains(&client) || attempt.agent().is_some_and(|agent| range.contains(&agent))
+        let hit = |concerned: Concerned| {
+            let Concerned { client, agent, .. } = concerned;
+            range.contains(&client) || agent.is_some_and(|agent| range.contains(&agent))
         };
-        self.cut_where(concerns, code, now)
+        self.cut_where(hit, code, now)
     }
 
     /// Ends the attempts of this name: `node cut`. How many there were; clients choose the names, so they may repeat.
     pub fn cut_named(&mut self, name: AttemptId, code: Code, now: Moment) -> usize {
-        self.cut_where(|attempt| attempt.request.attempt == name, code, now)
+        self.cut_where(|concerned| concerned.attempt == name, code, now)
     }
 
-    fn cut_where(&mut self, hit: impl Fn(&Attempt) -> bool, code: Code, now: Moment) -> usize {
-        let hit: Vec<AttemptTicket> = self
+    fn cut_where(&mut self, hit: impl Fn(Concerned) -> bool, code: Code, now: Moment) -> usize {
+        let attempts: Vec<AttemptTicket> = self
             .attempts
             .iter()
-            .filter(|(_, attempt)| hit(attempt))
+            .filter(|(_, attempt)| hit(attempt.concerned()))
             .map(|(&ticket, _)| ticket)
             .collect();
-        hit.into_iter()
-            .filter(|&ticket| self.cut_attempt(ticket, code, now))
-            .count()
+        let sessions: Vec<AttemptTicket> = self
+            .sessions
+            .iter()
+            .filter(|(_, session)| hit(session.concerned()))
+            .map(|(&ticket, _)| ticket)
+            .collect();
+        for &ticket in &attempts {
+            self.abort(ticket, code.into(), now);
+        }
+        let cut = sessions
+            .into_iter()
+            .filter(|&ticket| self.cut_session(ticket, code, now));
+        attempts.len() + cut.count()
     }
 
     pub(super) fn grace_over(&mut self, now: Moment) {
@@ -102,7 +109,7 @@ impl Node {
     }
 
     pub(super) fn tell_drained(&mut self) {
-        if self.grace.is_some() && self.attempts.is_empty() {
+        if self.grace.is_some() && self.attempts.is_empty() && self.sessions.is_empty() {
             self.deadlines.disarm(&mut self.grace);
             self.commands.push_back(Command::Drained);
         }

@@ -1,14 +1,16 @@
 //! What a node holds for each leg, device and attempt, and what each of them waits for.
 use std::collections::VecDeque;
 
-use telerelay_wire::ids::{ClientAddress, DeviceId, Instance, OrganisationId, Program, Stage};
-use telerelay_wire::outer::{Early, SessionEnd};
+use telerelay_wire::ids::{
+    AttemptId, ClientAddress, DeviceId, Instance, OrganisationId, Program, Stage,
+};
+use telerelay_wire::outer::Early;
 use telerelay_wire::{Moment, Reason};
 
 use core::time::Duration;
 
 use super::admission::{Identity, Side};
-use super::command::{AttemptTicket, PathEnd, RouteRequest, SetUp};
+use super::command::{AttemptTicket, RouteRequest, SetUp};
 use crate::deadlines::Due;
 use crate::leg::LegKey;
 
@@ -54,7 +56,7 @@ pub(super) struct DeviceKey {
     pub(super) device: DeviceId,
 }
 
-/// One leg; a few hundred bytes, because there are thousands.
+/// One leg that speaks to the node; a few hundred bytes, because there are thousands. Those of a path say nothing to it.
 #[derive(Debug)]
 pub(super) struct Leg {
     pub(super) identity: Identity,
@@ -77,7 +79,7 @@ impl Leg {
     }
 }
 
-/// The state of a leg (PROTOCOL.md §5.2). 'Closed' is not here: a closed leg is forgotten.
+/// The state of a leg (PROTOCOL.md §5.2). 'Closed' is not here: a closed leg is forgotten. Nor is 'path': a session has it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum State {
     /// HELLO has not come.
@@ -94,8 +96,6 @@ pub(super) enum State {
     Claimed(Process, AttemptTicket),
     /// ACCEPT came.
     Accepted(AttemptTicket),
-    /// Joined: the driver moves the bytes.
-    Path(AttemptTicket),
 }
 
 impl State {
@@ -105,11 +105,7 @@ impl State {
             Self::Ready(process) | Self::Challenger(process) | Self::Claimed(process, _) => {
                 Some(process)
             }
-            Self::Hello
-            | Self::Client { .. }
-            | Self::Asking(_)
-            | Self::Accepted(_)
-            | Self::Path(_) => None,
+            Self::Hello | Self::Client { .. } | Self::Asking(_) | Self::Accepted(_) => None,
         }
     }
 }
@@ -144,7 +140,7 @@ impl Presence {
     }
 }
 
-/// One CONNECT, until its terminal event.
+/// One CONNECT, until it is a path or has its terminal event.
 #[derive(Debug)]
 pub(super) struct Attempt {
     pub(super) request: RouteRequest,
@@ -173,14 +169,35 @@ impl Attempt {
 
     /// The device that *here* named, in the client's organisation: a node never pairs across two.
     pub(super) fn agent(&self) -> Option<DeviceKey> {
-        self.agent.map(|device| DeviceKey {
+        self.agent.map(|device| self.device(device))
+    }
+
+    fn device(&self, device: DeviceId) -> DeviceKey {
+        DeviceKey {
             organisation: self.request.organisation,
             device,
-        })
+        }
+    }
+
+    /// Whom ending it concerns.
+    pub(super) fn concerned(&self) -> Concerned {
+        Concerned {
+            attempt: self.request.attempt,
+            client: self.device(self.request.client),
+            agent: self.agent(),
+        }
     }
 }
 
-/// How far an attempt has come (PROTOCOL.md §5.3, §5.6).
+/// Whom the end of an attempt or of a session concerns.
+pub(super) struct Concerned {
+    pub(super) attempt: AttemptId,
+    pub(super) client: DeviceKey,
+    /// Where *here* was decided.
+    pub(super) agent: Option<DeviceKey>,
+}
+
+/// How far an attempt has come (PROTOCOL.md §5.3).
 #[derive(Debug)]
 pub(super) enum Phase {
     /// It waits for its turn.
@@ -195,20 +212,6 @@ pub(super) enum Phase {
     Claimed { leg: LegKey, since: Moment },
     /// ACCEPT came on this leg.
     Accepted { leg: LegKey },
-    /// A path. `ruled`: the node ends it, with this code. `closing`: its legs are being closed. `report`: the agent has
-    /// said how its session ended.
-    Path {
-        leg: LegKey,
-        ruled: Option<Reason>,
-        closing: bool,
-        report: Option<SessionEnd>,
-    },
-    /// The path has ended; the agent's report is awaited.
-    Ended {
-        at: Moment,
-        end: PathEnd,
-        ruled: Option<Reason>,
-    },
 }
 
 impl Phase {
@@ -218,7 +221,6 @@ impl Phase {
             Self::InLine | Self::Asked { .. } | Self::Denied(_) => Stage::Route,
             Self::Waiting => Stage::Claim,
             Self::Claimed { .. } | Self::Accepted { .. } => Stage::Accept,
-            Self::Path { .. } | Self::Ended { .. } => Stage::Inner,
         }
     }
 }

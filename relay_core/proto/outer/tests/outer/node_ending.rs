@@ -50,8 +50,8 @@ fn a_reported_session_ends_with_the_agents_words_and_the_nodes_counts() {
         }
         let end = terminal(&bench);
         assert_eq!(
-            (end.routed, end.path, end.path_kind),
-            (true, path, Some(PathKind::Wrapped))
+            (&end.asked, end.path, end.path_kind),
+            (&None, path, Some(PathKind::Wrapped))
         );
         assert_eq!(
             (end.organisation, end.client, end.agent),

@@ -1,7 +1,7 @@
 //! From CONNECT to PAIRED: routes, claims, waiting in the gap, consent and record (PROTOCOL.md §5.2, §5.3).
-use telerelay_outer::node::{AttemptTicket, Command, Decision, SetUp, Side, Terminal};
+use telerelay_outer::node::{Asked, AttemptTicket, Command, Decision, SetUp, Side, Terminal};
 use telerelay_wire::bounded::List;
-use telerelay_wire::ids::{NodeAddress, Role};
+use telerelay_wire::ids::{ComputerId, NodeAddress, Role, Service};
 use telerelay_wire::outer::{Connect, Early, Frame};
 use telerelay_wire::{Code, Reason, limits};
 
@@ -180,7 +180,13 @@ fn no_route_in_time_is_try_later() {
         bench.decide(0, here(7)).is_empty(),
         "a late answer is ignored"
     );
-    assert!(!terminal(&bench).routed);
+    assert_eq!(terminal(&bench).agent, None);
+    let asked = Asked {
+        address: "192.0.2.1:50000".try_into().expect("fits"),
+        computer: ComputerId([1; 10]),
+        service: Service::Rfb,
+    };
+    assert_eq!(terminal(&bench).asked, Some(asked), "no START says it");
     bench.assert_empties();
 }
 
@@ -296,8 +302,8 @@ fn an_agent_that_was_never_here_or_belongs_to_others_is_absent() {
         bench.decide(0, here(7)),
         ["2< ERROR ABSENT 15", "2 close", "end 0 ABSENT claim"]
     );
-    assert!(terminal(&bench).routed);
     assert_eq!(terminal(&bench).agent, Some(device(7)));
+    assert_eq!(terminal(&bench).asked, None, "START says it");
 }
 
 #[test]
