@@ -119,9 +119,9 @@ class Mover:
     async def _follow_attempts(self, session: AsyncSession, lines: Sequence[Line]) -> dict[str, str]:
         """Note each START, forget it at its END; the organisation of every path that ends (hex both)."""
         started = {line.fields["path"]: line.fields for line in lines if line.fields["kind"] == "START"}
-        ended = [
+        ended = {
             line.fields["path"] for line in lines if line.fields["kind"] == "END" and "path" in line.fields
-        ]
+        }
         earlier = [bytes.fromhex(path) for path in ended if path not in started]
         known = await session.scalars(select(OpenAttempt).where(OpenAttempt.path.in_(earlier)))
         organisations = {row.path.hex(): row.organisation.hex() for row in known}
@@ -135,7 +135,7 @@ class Mover:
                 "organisation": bytes.fromhex(fields["organisation"]),
             }
             for path, fields in started.items()
-            if path not in set(ended)
+            if path not in ended
         ]
         if still_open:
             await session.execute(insert(OpenAttempt), still_open)

@@ -15,6 +15,8 @@ from telerelay_endpoint.escaping import escape
 from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.lines import to_base64url
 
+_AS_JSON: Final = json.JSONEncoder(ensure_ascii=False, sort_keys=True, separators=(",", ":")).encode
+"""`json.dumps` would make an encoder for each record."""
 RECORD_MAXIMUM: Final = LIMITS["audit_record_bytes"]
 _TEXT_MAXIMUM: Final = LIMITS["audit_text"]
 REASON_MAXIMUM: Final = LIMITS["audit_reason"]
@@ -52,8 +54,7 @@ class Record:
             "seq": head.seq + 1,
             "time": f"{moment:%Y-%m-%dT%H:%M:%S}.{time_ms % 1000:03}Z",
         }
-        line = json.dumps(record, ensure_ascii=False, sort_keys=True, separators=(",", ":"))
-        return escape(line).encode() + b"\n"
+        return escape(_AS_JSON(record)).encode() + b"\n"
 
 
 def start(

@@ -22,6 +22,8 @@ Level = Literal["debug", "info", "warning", "error"]
 TEXT_MAXIMUM: Final = LIMITS["log_text"]
 _WORD: Final = re.compile(r"[A-Za-z0-9._:/+-]+")
 _SET_BY_US: Final = ("ts", "level", "event")
+_AS_JSON: Final = json_text.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""`json.dumps` would make an encoder for each line."""
 
 
 def log_to_stderr(*, json: bool | None = None, level: Level = "info") -> None:
@@ -56,7 +58,7 @@ def log_to_stderr(*, json: bool | None = None, level: Level = "info") -> None:
 def _render_json(_logger: Any, _method: str, event: Mapping[str, Any]) -> str:
     ordered = {name: event[name] for name in _SET_BY_US} | dict(event)
     shown = {name: value if name == "exception" else _shown(value) for name, value in ordered.items()}
-    return escape(json_text.dumps(shown, ensure_ascii=False, separators=(",", ":")))
+    return escape(_AS_JSON(shown))
 
 
 def _render_text(_logger: Any, _method: str, event: Mapping[str, Any]) -> str:
