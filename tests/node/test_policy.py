@@ -127,7 +127,6 @@ async def office(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Offi
         ('minimum_version = "99.0.0"', "POLICY_VERSION"),
         ("view_only = true", LET_IN),
         ('watermark = "閲覧 {label}"', LET_IN),
-        ('on_disconnect = "lock"', "UNSUPPORTED"),
     ],
 )
 async def test_what_is_published_is_what_the_agent_goes_by(office: Office, rules: str, code: str) -> None:

@@ -101,7 +101,7 @@ ISSUED: Final = Grant(CLIENT, "lent")
         (ISSUED, {"services": ("rdp",)}, "DENIED"),
         (ISSUED, {"view_only": True}, None),
         (ISSUED, {"watermark": "{label}"}, None),
-        (ISSUED, {"lock_on_disconnect": True}, "UNSUPPORTED"),
+        (ISSUED, {"lock_on_disconnect": True}, None),
         (Grant(CLIENT, "own", None, NOW + DAY, Own("a", "b")), {}, "DENIED"),
         (Grant(CLIENT, "own", None, NOW + DAY, Own("a", "b")), {"own_devices": True}, None),
         (Grant(CLIENT, "later", NOW + 20 * DAY, None), {"hours": TOMORROW}, None),
