@@ -98,7 +98,7 @@ pub struct Notice {
 impl Notice {
     pub(crate) fn new(
         attempt: AttemptId,
-        notice: inner::Notice,
+        notice: &inner::Notice,
         answer: mpsc::Sender<(NoticeHash, bool)>,
     ) -> Self {
         Self {

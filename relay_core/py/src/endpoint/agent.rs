@@ -104,6 +104,7 @@ pub(crate) struct SessionRules(endpoint::SessionRules);
 #[pymethods]
 impl SessionRules {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     #[pyo3(signature = (*, sessions, resume_limit_s, idle_timeout_s, view_only=false, watermark=None, ends=None, notices=Vec::new(), shown))]
     fn new(
         sessions: u16,
@@ -151,6 +152,7 @@ pub(crate) struct Agent {
 #[pymethods]
 impl Agent {
     #[new]
+    #[expect(clippy::too_many_arguments, reason = "keywords in Python")]
     #[pyo3(signature = (*, dial, root, computer, desktop, service, program, path="auto", password=None))]
     fn new(
         dial: &Dial,

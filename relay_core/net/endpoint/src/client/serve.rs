@@ -282,7 +282,7 @@ impl Side<ClientRole> for ClientSide {
             }
             Event::Notice(notice) => (self.request.home.sink)(ClientEvent::Notice(Notice::new(
                 self.attempt,
-                notice,
+                &notice,
                 self.answer.clone(),
             ))),
             // This version has only the device key.

@@ -38,7 +38,7 @@ async fn a_session_lasts_as_long_as_the_rules_allow() {
     world.rules.ends = Some((HOUR, Code::PolicyDuration));
     let (mut office, home, mut desk, mut viewer) = world.session().await;
     world.relay.until_ready(1).await;
-    time_passes(HOUR - Duration::from_mins(1)).await;
+    time_passes(Duration::from_mins(59)).await;
     exchange(&mut desk, &mut viewer).await;
     time_passes(Duration::from_mins(1)).await;
     gone(&mut desk).await;
