@@ -37,6 +37,7 @@ __all__ = [
     "Incoming",
     "News",
     "Node",
+    "NoticeAsked",
     "RouteAsked",
     "SessionEnded",
     "SessionOpened",
