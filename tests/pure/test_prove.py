@@ -237,7 +237,7 @@ def test_answers_to_it() -> None:
 def test_a_marker_is_found_where_it_is_and_nowhere_else() -> None:
     noise = Image.frombytes("RGB", (48, 32), random.Random(5).randbytes(3 * 48 * 32))
     pattern = noise.point(lambda level: 255 * (level >= 128))
-    marker = Marker(pattern, [])
+    marker = Marker("1", pattern, [])
     screen = Image.new("RGB", (300, 200))
     assert marker.find(screen) is None
     screen.paste(pattern.crop((0, 0, 48, 1)), (10, 10))
@@ -249,7 +249,7 @@ def test_a_marker_is_found_where_it_is_and_nowhere_else() -> None:
 
 
 def test_keys_count_in_their_order() -> None:
-    marker = Marker(Image.new("RGB", (1, 1)), ["F5", "F6", "F7"])
+    marker = Marker("1", Image.new("RGB", (1, 1)), ["F12", "F5", "F12", "F6", "F7"])
     assert marker.has([("F6", 0), ("F7", 0)])
     assert not marker.has([("F7", 0), ("F6", 0)])
 

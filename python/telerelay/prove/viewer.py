@@ -119,6 +119,13 @@ class Viewer:
 
     # ------------------------------------------------------------ what comes back
 
+    async def is_answered(self) -> bool:
+        """Whether a byte comes before the session's end, where no screen is read yet."""
+        with contextlib.suppress(ConnectionError, TimeoutError):
+            async with asyncio.timeout(ANSWER_S):
+                return bool(await self.session.reader.read(1))
+        return False
+
     def look_for(self, text: bytes) -> None:
         """Note this text wherever it comes."""
         self._needles.add(text)

@@ -44,8 +44,14 @@ _KEY_SEEN: Final = re.compile(r"\(keysym 0x[0-9a-f]+, (\w+)\)")
 class Marker:
     """A window with a random pattern on the watched screen, and the keys that were seen in it."""
 
+    window: str
     pattern: Image.Image
     seen: list[str]
+
+    @property
+    def typed(self) -> list[str]:
+        """Those that the watch has not pressed itself."""
+        return [name for name in self.seen if name != _OWN_KEY]
 
     def find(self, picture: Image.Image) -> tuple[int, int] | None:
         """Its upper left corner in a picture of the screen, also below a watermark."""
@@ -69,8 +75,8 @@ class Marker:
 
     def has(self, word: Sequence[tuple[str, int]]) -> bool:
         """Whether these keys were seen, in this order."""
-        names = [name for name, _ in word]
-        return any(self.seen[at : at + len(names)] == names for at in range(len(self.seen)))
+        names, typed = [name for name, _ in word], self.typed
+        return any(typed[at : at + len(names)] == names for at in range(len(typed)))
 
 
 class Watch:
@@ -96,6 +102,26 @@ class Watch:
             return self.marker.has(word)
 
         return await _comes_true(seen, within)
+
+    async def sees_any(self, before: int, within: float) -> bool:
+        """Whether more than so many keys are typed into the marker's window within so many seconds."""
+
+        async def seen() -> bool:
+            return len(self.marker.typed) > before
+
+        return await _comes_true(seen, within)
+
+    async def focus(self) -> None:
+        """Give the marker's window pointer and focus: whatever is typed is typed there, and is seen."""
+        marker, before = self.marker, len(self.marker.seen)
+        await self._run("xdotool", "mousemove", "--window", marker.window, "4", "4")
+        await self._run("xdotool", "windowfocus", marker.window)
+
+        async def seen() -> bool:
+            await self._run("xdotool", "key", _OWN_KEY)
+            return len(marker.seen) > before
+
+        await self._must(seen)
 
     async def holds(self, text: bytes) -> bool:
         """Whether somebody at the office would paste this text."""
@@ -129,16 +155,19 @@ class Watch:
         found = await self._run("xdotool", "search", "--sync", "--onlyvisible", "--name", name)
         window = found.decode().split()[0]
         watcher = await self._start("stdbuf", "-oL", "xev", "-id", window, "-event", "keyboard", stdout=PIPE)
-        marker = Marker(pattern, [])
+        marker = Marker(window, pattern, [])
         reading = asyncio.create_task(_note_keys(watcher, marker.seen))
         self._stack.push_async_callback(_cancel, reading)
         self._marker = marker
 
         async def watched() -> bool:
             await self._run("xdotool", "key", "--window", window, _OWN_KEY)
-            return _OWN_KEY in marker.seen
+            return bool(marker.seen)
 
-        if not await _comes_true(watched, _PROGRAM_S):
+        await self._must(watched)
+
+    async def _must(self, check: Callable[[], Awaitable[bool]]) -> None:
+        if not await _comes_true(check, _PROGRAM_S):
             raise NotTestedError(
                 "keys of the watched desktop are not seen", "監視中のデスクトップのキー入力を確認できません"
             )

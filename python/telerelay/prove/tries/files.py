@@ -2,9 +2,9 @@
 
 from collections.abc import Sequence
 from functools import partial
+from struct import pack
 from typing import Final
 
-from telerelay.prove import messages
 from telerelay.prove.ground import DESKTOP_ENDS, END_S, Ground
 from telerelay.prove.messages import Security
 from telerelay.prove.trial import Try
@@ -12,23 +12,30 @@ from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, pass
 
 POLICY_FILE: Final = "POLICY_FILE"
 POLICY_UNKNOWN: Final = "POLICY_UNKNOWN"
-# What stands behind a message's type: a name, sizes, whatever a desktop would take for the rest of it.
-_REST: Final = bytes(3) + b"\x00\x00\x00\x20" + b"/telerelay-prove-0123456789.txt\0"
+_NAME: Final = b"/telerelay-prove.txt"
+# TightVNC 1: list, download, upload, its data, cancel of either, a new folder.
+_TIGHT_1: Final = [bytes([kind, 0]) + pack(">HI", len(_NAME), 0) + _NAME for kind in range(130, 137)]
+# TightVNC 2: a list of a folder, uncompressed. UltraVNC: a folder's content.
+_TIGHT_2: Final = bytes.fromhex("fc000103 00") + pack(">I", len(_NAME)) + _NAME
+_ULTRA: Final = bytes.fromhex("07 01 02 00") + pack(">II", 0, len(_NAME)) + _NAME
 
 
-async def say_each(ground: Ground, heads: Sequence[bytes], code: str) -> Verdict:
-    """Say each in a session of its own, which must end with `code` before anything comes of it."""
+async def say_each(ground: Ground, said: Sequence[bytes], code: str) -> Verdict:
+    """Say each in a session of its own, which must end with `code` before anything comes of it.
+
+    Nothing is said behind a message: what would be refused there could pass for a refusal of the message.
+    """
     attempts = []
-    for head in heads:
+    for message in said:
         viewer = await ground.fresh()
         attempts.append(viewer.session.attempt)
-        viewer.say(head + _REST)
+        viewer.say(message)
         ended = await viewer.session.end(END_S)
-        if (wrong := _judge(head, ended, code, viewer.heard.strange)) is not None:
+        if (wrong := _judge(message, ended, code, viewer.heard.strange)) is not None:
             return failed(*wrong, viewer.session.attempt)
         # That session alone, and not the desktop.
         await ground.neighbour()
-    count = len(heads)
+    count = len(said)
     return passed(
         f"refused with {code} ({count} of {count}); the session beside went on",
         f"{code} で拒否 ({count}/{count})。並行する接続は継続",
@@ -36,8 +43,8 @@ async def say_each(ground: Ground, heads: Sequence[bytes], code: str) -> Verdict
     )
 
 
-def _judge(head: bytes, ended: str | None, code: str, strange: Sequence[str]) -> Said | None:
-    kind = head.hex()
+def _judge(said: bytes, ended: str | None, code: str, strange: Sequence[str]) -> Said | None:
+    kind = said[:4].hex()
     if strange:
         return Said(f"{kind}: answered with {', '.join(strange)}", f"{kind}: 応答 {', '.join(strange)}")
     if ended == code:
@@ -61,7 +68,9 @@ async def choose(ground: Ground, kinds: Sequence[int]) -> Verdict:
         if viewer.offered != bytes([Security.NONE]):
             shown = ", ".join(map(str, viewer.offered))
             return failed(f"offered: {shown}", f"提示された方式: {shown}", viewer.session.attempt)
-        viewer.say(bytes([kind]) + messages.VERSION)
+        viewer.say(bytes([kind]))
+        if await viewer.is_answered():
+            return failed(f"{kind}: answered", f"{kind}: 応答あり", viewer.session.attempt)
         ended = await viewer.session.end(END_S)
         if (wrong := _judge(bytes([kind]), ended, POLICY_UNKNOWN, ())) is not None:
             return failed(*wrong, viewer.session.attempt)
@@ -73,19 +82,19 @@ TRIES: Final = (
         "files-tightvnc-1",
         (1, 4),
         Said("File transfer of TightVNC 1 (messages 130 to 136).", "TightVNC 1 のファイル転送 (130~136)。"),
-        partial(say_each, heads=[bytes([kind]) for kind in range(130, 137)], code=POLICY_FILE),
+        partial(say_each, said=_TIGHT_1, code=POLICY_FILE),
     ),
     Try(
         "files-tightvnc-2",
         (1, 4),
         Said("File transfer of TightVNC 2 (message 252).", "TightVNC 2 のファイル転送 (252)。"),
-        partial(say_each, heads=[bytes.fromhex("fc000103")], code=POLICY_FILE),
+        partial(say_each, said=[_TIGHT_2], code=POLICY_FILE),
     ),
     Try(
         "files-ultravnc",
         (1, 4),
         Said("File transfer of UltraVNC (message 7).", "UltraVNC のファイル転送 (7)。"),
-        partial(say_each, heads=[bytes.fromhex("0701")], code=POLICY_FILE),
+        partial(say_each, said=[_ULTRA], code=POLICY_FILE),
     ),
     Try(
         "log-in-tight",
