@@ -11,6 +11,8 @@ pub(crate) struct Desk {
     pub(crate) picture: Vec<Colour>,
     /// What was painted since it was asked last: x, y, width, height.
     changes: Vec<[usize; 4]>,
+    /// The byte of a pixel that means nothing: another one each time.
+    idle: u8,
     /// It was asked for changes and has not answered.
     is_asked: bool,
     /// Rectangles without pixels that the next update has: heads and bodies.
@@ -32,6 +34,7 @@ impl Desk {
             height,
             picture: vec![[0; 3]; width * height],
             changes: Vec::new(),
+            idle: 0,
             is_asked: false,
             news: Vec::new(),
             whole_news: None,
@@ -129,6 +132,7 @@ impl Desk {
     /// An update of what it has to tell; what it has painted waits for the next request then, as Xvnc's does.
     fn answer(&mut self) {
         self.is_asked = false;
+        self.idle = self.idle.wrapping_add(77);
         let changes = if self.news.is_empty() {
             std::mem::take(&mut self.changes)
         } else {
@@ -147,8 +151,7 @@ impl Desk {
             self.says.extend([0; 4]);
             for row in y..y + height {
                 let line = &self.picture[row * self.width..][x..x + width];
-                // The fourth byte of a pixel means nothing.
-                let pixels = line.iter().map(|[r, g, b]| [*b, *g, *r, 0xEE]);
+                let pixels = line.iter().map(|[r, g, b]| [*b, *g, *r, self.idle]);
                 self.says.extend(pixels.flatten());
             }
         }

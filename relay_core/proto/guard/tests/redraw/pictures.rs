@@ -183,3 +183,19 @@ fn only_what_has_changed_is_sent() {
     // Rows of a tile, whole: where in a row does not matter to what deflates.
     assert_eq!(play.home.bytes - before, 4 + 12 + 64 * 16 * 4);
 }
+
+#[test]
+fn a_change_of_any_part_of_a_pixel_is_one_and_nothing_else_is() {
+    let mut play = Play::of(64, 64, &EVERYTHING);
+    play.ask(false);
+    play.settle();
+    for colour in [[0; 3], [1, 0, 0], [1, 1, 0], [1, 1, 1], [1; 3]] {
+        let before = (play.home.updates, play.desk.picture[0]);
+        play.ask(true);
+        play.desk.paint([0, 0, 64, 64], |_, _| colour);
+        play.settle();
+        play.check(&CANVAS, |_, _| 0);
+        let updates = usize::from(before.1 != colour);
+        assert_eq!(play.home.updates - before.0, updates, "{colour:?}");
+    }
+}
