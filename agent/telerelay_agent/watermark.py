@@ -9,6 +9,7 @@ from typing import Final
 from PIL import Image, ImageChops, ImageDraw, ImageFont
 
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.limits import LIMITS
 
 WEIGHT: Final = 24
 """The most of 128 that a pixel is drawn towards white or black."""
@@ -23,8 +24,7 @@ _ANGLE: Final = 25
 _GAP: Final = (60, 40)
 """Pixels to the next one, to the right and below."""
 _EDGE: Final = 1
-_FONTS_S: Final = 3
-"""fontconfig answers in milliseconds; the first time it reads every font."""
+_FONTS_S: Final = LIMITS["fonts_s"]
 
 
 @dataclass(frozen=True)

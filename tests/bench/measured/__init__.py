@@ -11,6 +11,7 @@ from tests.bench.measured import (
     idle,
     pieces,
     ready_memory,
+    redraw,
     return_of_all,
     rush,
     set_up,
@@ -28,5 +29,6 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     audit.BENCHMARK,
     rush.BENCHMARK,
     guard.BENCHMARK,
+    redraw.BENCHMARK,
     pieces.BENCHMARK,
 )

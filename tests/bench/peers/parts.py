@@ -26,8 +26,8 @@ PARTS: Final[tuple[Part, ...]] = get_args(Part)
 _PLAIN: Final = (*BULK, *MESSAGES)
 _SET_UPS: Final = set_ups(100, at_once=4).lasting(0.3, 2.4)
 _ON_SEGMENTS: Final = (bulk(16), desktop())
-# Half of what the line takes; tenths of a second pass until windows are as large as they become. What is read of a stream before it is
-# spliced is more than 5 % of what a sixteenth of the line carries in less time.
+# Half of what the line takes; tenths of a second pass until windows are as large as they become. What is read
+# of a stream before it is spliced is more than 5 % of what a sixteenth of the line carries in less time.
 _ON_THE_LINE: Final = tuple(load.lasting(0.6, 2.4) for load in (bulk(1), bulk(16), desktop(12)))
 _TLS: Final = ("haproxy-tls",)
 _WRAPPED: Final = (*_TLS, "floor-tls")
@@ -100,7 +100,10 @@ class Run:
             yield IPTABLES
 
     def measure(self, ground: Ground) -> None:
-        """All parts that were asked for, on the network that this process is in. Each adds to `found` at its end."""
+        """All parts that were asked for, on the network that this process is in.
+
+        Each adds to `found` at its end.
+        """
         credentials.make_tls(self._folder / "tls")
         credentials.make_ssh(self._folder / "ssh")
         beside: dict[Part, Callable[[Place], None]] = {

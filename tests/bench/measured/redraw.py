@@ -1,0 +1,166 @@
+"""REDRAW: what it costs to draw a real desktop anew with a watermark, beside following it without one.
+
+Two agents of the driver stand in front of one Xvnc, one that draws and one that follows, and take turns. The
+viewer asks for ZRLE and CopyRect, and for the next picture as soon as one begins, as TigerVNC's does.
+"""
+
+import asyncio
+import time
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AsyncExitStack, ExitStack, contextmanager
+from statistics import median
+from typing import Final, NamedTuple
+
+from telerelay.demo.desktop import Desktop, open_desktop
+from tests.bench.benchmark import ROUNDS, Benchmark, Say
+from tests.bench.driver import Driver
+from tests.bench.home import Home, Viewer
+from tests.bench.machine import cpu_s
+from tests.bench.rows import Row, Unit, measured
+from tests.bench.scene import Scene, open_scene
+from tests.kit.rfb import key
+from tests.kit.screen import Encoding
+
+_SIDES: Final = ("drawn", "followed")
+_SCREEN: Final = (1920, 1080)
+_FRAME_RATE: Final = 1_000
+"""Xvnc's own limit is 60 a second: without it the slowest part decides."""
+_LASTS_S: Final = 4.0
+_KEYS: Final = 200
+_LINE: Final = (
+    r"\033[3$((i % 8))m$i\033[0m the quick brown fox jumps over the lazy dog $((i * 7919 % 10007))\n"
+)
+_PROGRAMS: Final[Mapping[str, Sequence[str]]] = {
+    "typing": ("xterm", "-geometry", "200x70+0+0", "-e", "cat"),
+    "scrolling": (
+        *("xterm", "-geometry", "200x70+0+0", "-e", "sh", "-c"),
+        f'i=0; while :; do i=$((i + 1)); printf "{_LINE}"; sleep 0.005; done',
+    ),
+    "film": ("ico", "-geometry", "800x700+0+0", "-faces", "-noedges", "-softdbl", "-sleep", "0.005"),
+}
+
+
+class _Side(NamedTuple):
+    """One of both ways to the desktop."""
+
+    agent: Driver
+    home: Home
+
+
+class _Figures(NamedTuple):
+    """Of one round. `pace`: frames a second, or the microseconds from a key to its picture."""
+
+    pace: float
+    cpu_ms: float
+    bytes: float
+
+
+def _measure(say: Say) -> Sequence[Row]:
+    rows: list[Row] = []
+    with open_scene(agents=6, clients=6) as scene:
+        for number, (load, program) in enumerate(_PROGRAMS.items()):
+            with (
+                _desktop(program) as desktop,
+                _sides(scene, f"{desktop.host}:{desktop.port}", first=2 * number) as sides,
+            ):
+                rows += _rows(load, _rounds(load, sides, say))
+    return rows
+
+
+@contextmanager
+def _sides(scene: Scene, desktop: str, *, first: int) -> Iterator[Mapping[str, _Side]]:
+    """Both, by the devices from this number on."""
+    with ExitStack() as ends:
+        sides = {}
+        for number, side in enumerate(_SIDES, first):
+            agent = scene.office(number, desktop, guarded=True, marked=side == "drawn")
+            sides[side] = _Side(agent, ends.enter_context(Home(scene.folder, number)))
+        yield sides
+
+
+def _rounds(load: str, sides: Mapping[str, _Side], say: Say) -> Mapping[str, list[_Figures]]:
+    """The figures of each side, one a round; whoever was first is second the next time."""
+    look = _type if load == "typing" else _watch
+    figures: dict[str, list[_Figures]] = {side: [] for side in sides}
+    for number in range(ROUNDS):
+        for side in _SIDES[:: -1 if number % 2 else 1]:
+            figures[side].append(_round(sides[side], look))
+        told = ", ".join(f"{side} {values[-1].pace:.3g}" for side, values in figures.items())
+        say(f"{load}, round {number + 1} of {ROUNDS}: {told}")
+    return figures
+
+
+def _round(side: _Side, look: Callable[[Viewer], tuple[float, int]]) -> _Figures:
+    with side.home.viewer(Encoding.ZRLE, Encoding.COPY_RECT, Encoding.LAST_RECT) as viewer:
+        viewer.ask()
+        viewer.frame()
+        before = (cpu_s(side.agent.pid), viewer.taken)
+        pace, frames = look(viewer)
+        used, taken = cpu_s(side.agent.pid) - before[0], viewer.taken - before[1]
+        return _Figures(pace, 1_000 * used / frames, taken / frames)
+
+
+def _watch(viewer: Viewer) -> tuple[float, int]:
+    """Frames a second, and how many."""
+    frames, began = 0, time.perf_counter()
+    while (elapsed := time.perf_counter() - began) < _LASTS_S:
+        viewer.frame()
+        frames += 1
+    return frames / elapsed, frames
+
+
+def _type(viewer: Viewer) -> tuple[float, int]:
+    """Microseconds from a key to its picture, p50, and how many keys."""
+    taken = []
+    for _ in range(_KEYS):
+        began = time.perf_counter()
+        viewer.say(key(ord("a"), down=True) + key(ord("a"), down=False))
+        viewer.frame()
+        taken.append(1e6 * (time.perf_counter() - began))
+    return median(taken), _KEYS
+
+
+def _rows(load: str, figures: Mapping[str, list[_Figures]]) -> list[Row]:
+    drawn, followed = (figures[side] for side in _SIDES)
+    pace: tuple[str, str, Unit] = ("", "frames", "1/s")
+    if load == "typing":
+        pace = ("", "a key and its picture, p50", "us")
+    columns: list[tuple[str, str, Unit]] = [
+        pace,
+        (".cpu", "the agent's processor time a frame", "ms"),
+        (".bytes", "bytes a frame", "bytes"),
+    ]
+    return [
+        measured(
+            f"REDRAW.{load}{ending}",
+            f"{load}: {title}",
+            unit,
+            [figure[place] for figure in drawn],
+            peer=[figure[place] for figure in followed],
+            note="peer: followed" if place == 0 else "",
+        )
+        for place, (ending, title, unit) in enumerate(columns)
+    ]
+
+
+@contextmanager
+def _desktop(program: Sequence[str]) -> Iterator[Desktop]:
+    """One that a program moves on, with the pointer in it."""
+    with asyncio.Runner() as runner:
+        stack = AsyncExitStack()
+        desktop = runner.run(stack.enter_async_context(open_desktop(size=_SCREEN)))
+        try:
+            runner.run(_begin(desktop, program))
+            yield desktop
+        finally:
+            runner.run(stack.aclose())
+
+
+async def _begin(desktop: Desktop, program: Sequence[str]) -> None:
+    await desktop.run("vncconfig", "-set", f"FrameRate={_FRAME_RATE}")
+    await desktop.start(*program)
+    await desktop.run("xdotool", "search", "--sync", "--onlyvisible", "--class", program[0])
+    await desktop.run("xdotool", "mousemove", "--sync", "60", "60")
+
+
+BENCHMARK: Final = Benchmark("REDRAW", "what a watermark costs", _measure)
