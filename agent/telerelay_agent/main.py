@@ -233,10 +233,6 @@ def doctor(context: typer.Context, json: JsonOption = False, lang: LangOption = 
 
 def _tell_limits(to: Console) -> None:
     to.warn(
-        "not yet guarded: clipboard and file messages are not filtered yet",
-        "保護機能は未実装です: クリップボードやファイルのメッセージはまだ遮断されません",
-    )
-    to.warn(
         "the device key is the only factor: whoever holds an enrolled client's machine gets in",
         "認証は端末の鍵だけです: 登録済み端末を手にした人は誰でも接続できます",
     )

@@ -175,14 +175,12 @@ async def test_a_desktop_that_is_away_is_absent_too(world: World, desktop: Deskt
 # ---------------------------------------------------------------- agent
 
 
-@pytest.mark.parametrize(
-    ("lang", "words"), [("en", ["not yet guarded", "only factor"]), ("ja", ["未実装", "鍵だけ"])]
-)
-async def test_the_agent_says_what_it_does_not_do_yet(world: World, lang: str, words: list[str]) -> None:
+@pytest.mark.parametrize(("lang", "words"), [("en", "only factor"), ("ja", "鍵だけ")])
+async def test_the_agent_says_what_it_does_not_do_yet(world: World, lang: str, words: str) -> None:
     command = ("telerelay-agent", "run", "--lang", lang, "--data", str(world.agent_data))
     async with world.commands.running("agent", *command) as program:
         await eventually(lambda: "started" in said(program))
-        assert all(word in said(program) for word in words)
+        assert words in said(program)
 
 
 async def test_only_this_machines_desktop_is_served(world: World) -> None:
