@@ -97,7 +97,7 @@ fn messages_are_copied_each_by_itself() {
     let path = carry(&engine.worker(0));
     let mut numbers = Numbers(7);
     for number in 0..200 {
-        let message = Pattern(number).bytes(numbers.length(60_000));
+        let message = Pattern(number).bytes(numbers.length(limits::ENGINE_BULK - 1));
         write(&path.agent, &message);
         assert_eq!(read_exactly(&path.client, message.len()), message);
         write(&path.client, &message);
