@@ -7,7 +7,7 @@
 //! * Sockets are registered once, edge-triggered. An event only notes what a leg is ready for and puts its path on the run
 //!   queue; each path runs once a turn, moves at most a turn's bytes each way, and is queued again where that was not all.
 //! * A direction copies through the worker's one buffer: a `recv` and a `send` for a message, and a short read means that there
-//!   is no more. A direction that keeps filling the buffer splices through a pipe until it moves little at once again.
+//!   is no more. A direction that reads much again and again splices through a pipe until it has moved little for a while.
 //! * Nothing is read for a leg that does not take what was read before: back-pressure is not reading. What was read and not taken
 //!   is held by the direction, at most one buffer or one pipe of it.
 //! * A pipe is lent to a direction only while bytes are in it. It goes back to its pool when it is empty; with bytes in it it is
