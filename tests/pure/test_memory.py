@@ -1,7 +1,5 @@
 """How much memory there is for a node: the machine's, or the least that a control group above it leaves."""
 
-import subprocess
-import sys
 from pathlib import Path
 from typing import Final
 
@@ -55,36 +53,3 @@ def test_the_least_limit_counts(tmp_path: Path, groups: str, limits: dict[str, s
 
 def test_this_machine_has_memory() -> None:
     assert available() > default_budget() > 0
-
-
-_ARENAS: Final = """
-import ctypes, sys, threading
-from telerelay.node.memory import share_arenas
-
-share_arenas(int(sys.argv[1]))
-libc = ctypes.CDLL(None)
-libc.malloc.restype = ctypes.c_void_p
-together = threading.Barrier(12)
-
-def allocate() -> None:
-    together.wait()
-    libc.malloc(20_000)
-
-threads = [threading.Thread(target=allocate) for _ in range(together.parties)]
-for thread in threads:
-    thread.start()
-for thread in threads:
-    thread.join()
-libc.fdopen.restype = ctypes.c_void_p
-out = ctypes.c_void_p(libc.fdopen(1, b"w"))
-libc.malloc_info(0, out)
-libc.fflush(out)
-"""
-
-
-@pytest.mark.parametrize("workers", [1, 3])
-def test_threads_share_as_many_arenas_as_there_are_workers_beside_the_first(workers: int) -> None:
-    told = subprocess.run(
-        [sys.executable, "-c", _ARENAS, str(workers)], check=True, capture_output=True, text=True
-    )
-    assert told.stdout.count("<heap nr=") == 1 + workers

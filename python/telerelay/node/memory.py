@@ -1,6 +1,5 @@
-"""How much memory a node may have, what the machine or its control group has; and how it keeps less of it."""
+"""How much memory a node may have: what the machine has, or the control group that it runs in."""
 
-import ctypes
 from collections.abc import Iterator
 from pathlib import Path, PurePosixPath
 from typing import Final
@@ -8,22 +7,11 @@ from typing import Final
 from telerelay_endpoint.limits import LIMITS
 
 PERCENT: Final = LIMITS["memory_percent"]
-_M_ARENA_MAX: Final = -8
-"""Of mallopt(3)."""
 
 
 def default_budget(root: Path = Path("/")) -> int:
     """Bytes that a node uses before it sends anybody away, where nobody set it."""
     return available(root) * PERCENT // 100
-
-
-def share_arenas(workers: int) -> None:
-    """Let threads share arenas of malloc: one is Python's, `workers` are for all others.
-
-    Each arena keeps what its busiest moment took, and a node has a dozen threads that allocate now and then.
-    Threads that have theirs already keep it: to be called before they start.
-    """
-    ctypes.CDLL(None).mallopt(_M_ARENA_MAX, 1 + workers)
 
 
 def available(root: Path = Path("/")) -> int:

@@ -35,7 +35,6 @@ from telerelay.node.core import ApiConnection, EventKind
 from telerelay.node.cutting import Cutting
 from telerelay.node.data_folder import DataFolder
 from telerelay.node.draining import Draining
-from telerelay.node.memory import share_arenas
 from telerelay.node.registry import Registry
 from telerelay.node.renewing import Renewing
 from telerelay.node.settings import Settings
@@ -68,7 +67,6 @@ def serve(settings: Settings, started: Started) -> None:
     """
     # Whatever the process writes is for its owner only, the database's own files too.
     os.umask(0o077)
-    share_arenas(settings.workers)
     data = DataFolder(settings.data)
     data.prepare()
     lock = data.lock()
