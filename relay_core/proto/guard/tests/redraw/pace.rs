@@ -1,9 +1,9 @@
 //! The viewer sets the pace, and what waits for it is a picture and not bytes (docs/GUARD.md §12).
 use telerelay_guard::Machine;
-use telerelay_wire::limits;
+use telerelay_wire::{Moment, limits};
 
 use crate::home::{CANVAS, Format};
-use crate::play::{EVERYTHING, Play};
+use crate::play::{EVERYTHING, Play, Put};
 
 const ROOM: usize = 1_000;
 
@@ -103,6 +103,39 @@ fn keys_arrive_while_a_picture_is_drawn_and_the_desktop_waits() {
     play.says.extend([4, 1, 0, 0, 0, 0, 0, b'a']);
     play.turn(0);
     assert_eq!(play.desk.messages.len(), before + 1);
+    play.settle();
+    play.check(&CANVAS, |_, _| 0);
+}
+
+#[test]
+fn nothing_is_asked_for_while_a_picture_is_drawn() {
+    let mut play = begun(&EVERYTHING);
+    play.ask(true);
+    play.desk.paint([0, 0, 640, 480], noise(5));
+    while play.home.is_between() {
+        assert!(play.turn(ROOM));
+    }
+    let before = play.desk.requests.len();
+    play.ask(true);
+    play.turn(0);
+    assert_eq!(play.desk.requests.len(), before);
+    play.settle();
+    assert_eq!(play.desk.requests.len(), before + 1);
+}
+
+#[test]
+fn a_picture_that_was_asked_for_afresh_is_not_drawn_from_what_is_there() {
+    let mut play = begun(&EVERYTHING);
+    play.ask(false);
+    let mut put = Put::default();
+    let said = std::mem::take(&mut play.says);
+    play.guard
+        .client_bytes(&said, Moment(1), &mut put)
+        .unwrap();
+    assert!(!put.to_desktop.is_empty());
+    assert_eq!(play.guard.draw(usize::MAX, &mut put), 0);
+    assert!(put.to_client.is_empty());
+    play.desk.hear(&put.to_desktop);
     play.settle();
     play.check(&CANVAS, |_, _| 0);
 }
