@@ -49,7 +49,6 @@ OTHER_NAMES: Final = {
     "_EDGE": "pixels of a watermark",
     "_LEADING": "pixels of a watermark",
     "_LINE": "pixels of a watermark",
-    "_M_ARENA_MAX": "of glibc (mallopt(3))",
     "_WINDOW_S": "the time that a view on the screen tells of",
     "ALGORITHM": "RFC 9052",
     "CHAIN": "RFC 9360",
