@@ -7,7 +7,8 @@ viewer asks for ZRLE and CopyRect, and for the next picture as soon as one begin
 import asyncio
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import AsyncExitStack, ExitStack, contextmanager
+from contextlib import AsyncExitStack, contextmanager
+from functools import partial
 from statistics import median
 from typing import Final, NamedTuple
 
@@ -36,7 +37,7 @@ _PROGRAMS: Final[Mapping[str, Sequence[str]]] = {
         *("xterm", "-geometry", "200x70+0+0", "-e", "sh", "-c"),
         f'i=0; while :; do i=$((i + 1)); printf "{_LINE}"; sleep 0.005; done',
     ),
-    "film": ("ico", "-geometry", "800x700+0+0", "-faces", "-noedges", "-softdbl", "-sleep", "0.005"),
+    "film": ("ico", "-geometry", "800x700+0+0", "-faces", "-noedges", "-sleep", "0.005"),
 }
 
 
@@ -44,7 +45,8 @@ class _Side(NamedTuple):
     """One of both ways to the desktop."""
 
     agent: Driver
-    home: Home
+    home: Callable[[], Home]
+    """A new client: one ends with its viewer."""
 
 
 class _Figures(NamedTuple):
@@ -59,23 +61,19 @@ def _measure(say: Say) -> Sequence[Row]:
     rows: list[Row] = []
     with open_scene(agents=6, clients=6) as scene:
         for number, (load, program) in enumerate(_PROGRAMS.items()):
-            with (
-                _desktop(program) as desktop,
-                _sides(scene, f"{desktop.host}:{desktop.port}", first=2 * number) as sides,
-            ):
+            with _desktop(program) as desktop:
+                sides = _sides(scene, f"{desktop.host}:{desktop.port}", first=2 * number)
                 rows += _rows(load, _rounds(load, sides, say))
     return rows
 
 
-@contextmanager
-def _sides(scene: Scene, desktop: str, *, first: int) -> Iterator[Mapping[str, _Side]]:
+def _sides(scene: Scene, desktop: str, *, first: int) -> Mapping[str, _Side]:
     """Both, by the devices from this number on."""
-    with ExitStack() as ends:
-        sides = {}
-        for number, side in enumerate(_SIDES, first):
-            agent = scene.office(number, desktop, guarded=True, marked=side == "drawn")
-            sides[side] = _Side(agent, ends.enter_context(Home(scene.folder, number)))
-        yield sides
+    sides = {}
+    for number, side in enumerate(_SIDES, first):
+        agent = scene.office(number, desktop, guarded=True, marked=side == "drawn")
+        sides[side] = _Side(agent, partial(Home, scene.folder, number))
+    return sides
 
 
 def _rounds(load: str, sides: Mapping[str, _Side], say: Say) -> Mapping[str, list[_Figures]]:
@@ -91,7 +89,8 @@ def _rounds(load: str, sides: Mapping[str, _Side], say: Say) -> Mapping[str, lis
 
 
 def _round(side: _Side, look: Callable[[Viewer], tuple[float, int]]) -> _Figures:
-    with side.home.viewer(Encoding.ZRLE, Encoding.COPY_RECT, Encoding.LAST_RECT) as viewer:
+    encodings = (Encoding.ZRLE, Encoding.COPY_RECT, Encoding.LAST_RECT)
+    with side.home() as home, home.viewer(*encodings) as viewer:
         viewer.ask()
         viewer.frame()
         before = (cpu_s(side.agent.pid), viewer.taken)
@@ -159,7 +158,7 @@ def _desktop(program: Sequence[str]) -> Iterator[Desktop]:
 async def _begin(desktop: Desktop, program: Sequence[str]) -> None:
     await desktop.run("vncconfig", "-set", f"FrameRate={_FRAME_RATE}")
     await desktop.start(*program)
-    await desktop.run("xdotool", "search", "--sync", "--onlyvisible", "--class", program[0])
+    await desktop.run("xdotool", "search", "--sync", "--onlyvisible", "--class", "--name", program[0])
     await desktop.run("xdotool", "mousemove", "--sync", "60", "60")
 
 
