@@ -129,9 +129,7 @@ fn a_picture_that_was_asked_for_afresh_is_not_drawn_from_what_is_there() {
     play.ask(false);
     let mut put = Put::default();
     let said = std::mem::take(&mut play.says);
-    play.guard
-        .client_bytes(&said, Moment(1), &mut put)
-        .unwrap();
+    play.guard.client_bytes(&said, Moment(1), &mut put).unwrap();
     assert!(!put.to_desktop.is_empty());
     assert_eq!(play.guard.draw(usize::MAX, &mut put), 0);
     assert!(put.to_client.is_empty());
