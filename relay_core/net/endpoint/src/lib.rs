@@ -5,6 +5,7 @@
 //! them, `pump` moves bytes between the path, the session machine and the local socket, at the agent with the guard (`guarded`) in
 //! front of the desktop. `agent` and `client` add what only they do.
 mod agent;
+mod attached;
 mod client;
 mod clock;
 mod connection;

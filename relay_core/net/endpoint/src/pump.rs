@@ -12,16 +12,16 @@ use telerelay_guard::rfb::Refusal;
 use telerelay_outer::PathKind;
 use telerelay_session::{Cause, Ended, Event, PathKey, Role, Session};
 use telerelay_wire::ids::Stage;
-use telerelay_wire::{Code, Moment, limits};
+use telerelay_wire::{Code, limits};
 use tokio::io::Ready;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
 use tokio::task::yield_now;
 use tokio::time::{Instant, sleep_until, timeout};
 
+use crate::attached::Attached;
 use crate::clock::Clock;
 use crate::connection::Leg;
-use crate::guarded::Guarded;
 use crate::local::Local;
 use crate::path_socket::{interest, leave, write_socket};
 use crate::stack::{Stack, StackError};
@@ -211,74 +211,6 @@ struct Pump<R: Role, S> {
     ended: Option<Ended>,
 }
 
-/// The local side, once it is there.
-pub(crate) struct Attached {
-    local: Local,
-    /// What stands between it and the session: at an agent always, at a client never.
-    guarded: Option<Guarded>,
-    /// It has given its last byte, or broke: it is not read any more.
-    is_over: bool,
-    /// It takes no more bytes.
-    is_shut: bool,
-}
-
-impl Attached {
-    pub(crate) fn new(local: Local, guarded: Option<Guarded>) -> Self {
-        Self {
-            local,
-            guarded,
-            is_over: false,
-            is_shut: false,
-        }
-    }
-
-    fn refused(&self) -> Option<Refusal> {
-        self.guarded.as_ref().and_then(Guarded::refused)
-    }
-
-    /// How many of its bytes may be read.
-    fn room<R: Role>(&self, session: &Session<R>) -> usize {
-        match &self.guarded {
-            Some(guarded) => guarded.room(session),
-            None => session.room_for_local(),
-        }
-    }
-
-    fn take<R: Role>(&mut self, bytes: &[u8], session: &mut Session<R>, now: Moment) {
-        match &mut self.guarded {
-            Some(guarded) => guarded.desktop_bytes(bytes, session, now),
-            None => {
-                session.local_bytes(bytes);
-            }
-        }
-    }
-
-    fn wants_write<R: Role>(&self, session: &Session<R>) -> bool {
-        !self.is_shut
-            && match &self.guarded {
-                Some(guarded) => guarded.wants_write(session),
-                None => session.poll_deliver().next().is_some(),
-            }
-    }
-
-    /// Writes some of what the other end said: how many bytes of it. The error is the socket's, `WouldBlock` where it takes no more.
-    fn write<R: Role>(&mut self, session: &mut Session<R>, now: Moment) -> io::Result<usize> {
-        if let Some(guarded) = &mut self.guarded {
-            return guarded.write(&self.local, session, now);
-        }
-        let length = {
-            let mut waiting = session.poll_deliver();
-            let pieces = [
-                waiting.next().unwrap_or_default(),
-                waiting.next().unwrap_or_default(),
-            ];
-            self.local.try_write(pieces)?
-        };
-        session.written(length, now);
-        Ok(length)
-    }
-}
-
 impl<R: Role, S: Side<R>> Pump<R, S> {
     /// Turns until the session has ended and its last words have left. An error: the path is gone.
     async fn turns(&mut self) -> Result<(), StackError> {
@@ -311,12 +243,8 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
     fn time_passed(&mut self) {
         let now = self.clock.now();
         self.session.timeout(now);
-        if let Some(Attached {
-            guarded: Some(guarded),
-            ..
-        }) = &mut self.local
-        {
-            guarded.timeout(&mut self.session, now);
+        if let Some(attached) = &mut self.local {
+            attached.timeout(&mut self.session, now);
         }
     }
 
@@ -369,16 +297,13 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         } = &mut *self;
         let is_read = local
             .as_ref()
-            .is_some_and(|attached| !attached.is_over && attached.room(session) > 0);
+            .is_some_and(|attached| attached.wants_read(session));
         let is_written = local
             .as_ref()
             .is_some_and(|attached| attached.wants_write(session));
-        let guarded = local
-            .as_ref()
-            .and_then(|attached| attached.guarded.as_ref());
         let moments = [
             session.next_timeout(),
-            guarded.and_then(Guarded::next_timeout),
+            local.as_ref().and_then(Attached::next_timeout),
         ];
         let due = async {
             match moments.into_iter().flatten().min() {
@@ -393,16 +318,11 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 std::future::pending::<()>().await;
             }
         };
+        let watched = local.as_ref().and_then(Attached::watched);
         let local_ready = async {
-            match local {
-                // Nothing is left to be learnt of it.
-                None
-                | Some(Attached {
-                    is_over: true,
-                    is_shut: true,
-                    ..
-                }) => std::future::pending().await,
-                Some(Attached { local, .. }) => local.ready(is_read, is_written).await,
+            match watched {
+                Some(local) => local.ready(is_read, is_written).await,
+                None => std::future::pending().await,
             }
         };
         tokio::select! {
@@ -423,8 +343,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
     /// The local side is gone with whatever it was owed.
     fn local_broke(&mut self) {
         if let Some(attached) = &mut self.local {
-            attached.is_over = true;
-            attached.is_shut = true;
+            attached.broke();
             self.side.local_over(&mut self.session, true);
         }
     }
@@ -443,9 +362,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 }
                 Event::LocalShutdown => {
                     if let Some(attached) = &mut self.local {
-                        attached.is_shut = true;
-                        // One that is gone already needs no telling.
-                        let _gone = attached.local.shut_writing();
+                        attached.shut_writing();
                     }
                     self.side.local_shut();
                 }
@@ -469,27 +386,12 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             return false;
         };
         let mut moved = 0;
-        while !attached.is_over && moved < limits::TURN_BYTES {
-            let room = attached.room(&self.session).min(buffer.len());
-            if room == 0 {
-                break;
-            }
-            match attached.local.try_read(&mut buffer[..room]) {
-                Ok(0) => {
-                    attached.is_over = true;
-                    self.side.local_over(&mut self.session, false);
-                }
-                Ok(length) => {
-                    let now = self.clock.now();
-                    attached.take(&buffer[..length], &mut self.session, now);
-                    attached.is_over |= attached.refused().is_some();
-                    moved += length;
-                }
+        while moved < limits::TURN_BYTES && attached.wants_read(&self.session) {
+            match attached.read(buffer, &mut self.session, self.clock.now()) {
+                Ok(0) => self.side.local_over(&mut self.session, false),
+                Ok(length) => moved += length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
-                Err(_) => {
-                    attached.is_over = true;
-                    self.side.local_over(&mut self.session, true);
-                }
+                Err(_) => self.side.local_over(&mut self.session, true),
             }
         }
         moved > 0
@@ -497,13 +399,9 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
 
     /// Lets the guard draw what the viewer waits for.
     fn draw(&mut self) -> bool {
-        match &mut self.local {
-            Some(Attached {
-                guarded: Some(guarded),
-                ..
-            }) => guarded.draw(&mut self.session),
-            _ => false,
-        }
+        self.local
+            .as_mut()
+            .is_some_and(|attached| attached.draw(&mut self.session))
     }
 
     fn write_local(&mut self) -> bool {
@@ -588,7 +486,10 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 match attached.write(session, clock.now()) {
                     Ok(_) => {}
                     Err(error) if error.kind() == io::ErrorKind::WouldBlock => {
-                        if attached.local.ready(false, true).await.is_err() {
+                        let Some(local) = attached.watched() else {
+                            return;
+                        };
+                        if local.ready(false, true).await.is_err() {
                             return;
                         }
                     }
@@ -614,7 +515,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 ended,
                 session: self.session,
                 refused: self.local.as_ref().and_then(Attached::refused),
-                unserved: self.local.map(|attached| attached.local),
+                unserved: self.local.map(Attached::into_local),
             },
             self.side,
         )

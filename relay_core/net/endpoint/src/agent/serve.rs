@@ -21,12 +21,13 @@ use tokio::time::{Instant, sleep_until};
 
 use super::sessions::Place;
 use super::{Guarding, Office, PathStart, SessionRules};
+use crate::attached::Attached;
 use crate::clock::OsEntropy;
 use crate::connection::Leg;
 use crate::event::{AgentEvent, Ended, Opened};
 use crate::guarded::Guarded;
 use crate::local::Local;
-use crate::pump::{Attached, Outcome, PATH, Secured, Side, kind_of};
+use crate::pump::{Outcome, PATH, Secured, Side, kind_of};
 use crate::stack::StackError;
 
 /// What became of a path.

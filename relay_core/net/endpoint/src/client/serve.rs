@@ -16,10 +16,11 @@ use tokio::sync::{mpsc, oneshot, watch};
 use tokio::time::{Instant, sleep_until};
 
 use super::request::{Carried, PathStart, Request, Viewer};
+use crate::attached::Attached;
 use crate::connection::Leg;
 use crate::event::{ClientEvent, Notice, Opened};
 use crate::local::Local;
-use crate::pump::{Attached, Outcome, PATH, Secured, Side, kind_of};
+use crate::pump::{Outcome, PATH, Secured, Side, kind_of};
 use crate::stack::StackError;
 
 /// What became of a path.
