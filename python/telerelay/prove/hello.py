@@ -5,12 +5,13 @@ from dataclasses import dataclass
 from enum import Enum
 from typing import Final
 
+from telerelay.prove.tls13 import HEAD_SIZE
+
 # draft-ietf-tls-ecdhe-mlkem: X25519MLKEM768; RFC 8446 §4.2.7.
 _HYBRID, _X25519, _P256 = 0x11EC, 0x001D, 0x0017
 _TLS_1_2, _TLS_1_3 = 0x0303, 0x0304
-ALERT, HANDSHAKE, APPLICATION_DATA = 21, 22, 23
+ALERT, HANDSHAKE = 21, 22
 _CLIENT_HELLO, _SERVER_HELLO = 1, 2
-RECORD_HEAD_SIZE: Final = 5
 _SUPPORTED_GROUPS, _POINT_FORMATS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE = 10, 11, 13, 16, 43, 51
 _PROTOCOL: Final = b"telerelay-inner/1"
 # Of ML-KEM's encapsulation key: one of zeros is well-formed (FIPS 203 §7.2). And of X25519's.
@@ -76,12 +77,12 @@ def client_hello(offer: Offer, share: bytes | None = None) -> bytes:
 
 def record_length(begun: bytes) -> int | None:
     """The length of the record that begins here; None where its head is not whole."""
-    return RECORD_HEAD_SIZE + int.from_bytes(begun[3:5]) if len(begun) >= RECORD_HEAD_SIZE else None
+    return HEAD_SIZE + int.from_bytes(begun[3:5]) if len(begun) >= HEAD_SIZE else None
 
 
 def read_reply(record: bytes) -> Reply:
     """The first record of an answer, whole. Raises ValueError where it is neither alert nor ServerHello."""
-    kind, content = record[0], record[RECORD_HEAD_SIZE:]
+    kind, content = record[0], record[HEAD_SIZE:]
     if kind == ALERT and len(content) >= 2:  # noqa: PLR2004 — level and number
         return Reply(alert=content[1])
     if kind != HANDSHAKE or not content or content[0] != _SERVER_HELLO:

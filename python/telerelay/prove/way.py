@@ -34,6 +34,13 @@ class Answer:
     retry_after_s: int | None = None
     decided_ms: int = 0
 
+    async def pause(self) -> bool:
+        """Wait as long as a node asks a busy device to; False, and at once, where it asks for nothing."""
+        if self.code != "THROTTLED" or self.retry_after_s is None:
+            return False
+        await asyncio.sleep(self.retry_after_s)
+        return True
+
 
 class RefusedError(Exception):
     """No session was opened."""
@@ -97,7 +104,8 @@ class Way:
                 if answer.code is None:
                     return Session(self, answer.attempt, reader, writer)
                 writer.close()
-                await pause_or_raise(answer)
+                if not await answer.pause():
+                    raise RefusedError(answer)
 
     async def end_of(self, attempt: str, within: float) -> str | None:
         """The code that the session of an attempt ended with; None while it lives after so many seconds."""
@@ -156,13 +164,6 @@ class Way:
             raise TelerelayError("PATH_LOST", "the client has ended")
 
 
-async def pause_or_raise(answer: Answer) -> None:
-    """Wait as long as a node asks a busy device to. Raises RefusedError for every other refusal."""
-    if answer.code != "THROTTLED" or answer.retry_after_s is None:
-        raise RefusedError(answer)
-    await asyncio.sleep(answer.retry_after_s)
-
-
 @asynccontextmanager
 async def open_way(credentials: Credentials, computer: str) -> AsyncIterator[Way]:
     """Run a client of `computer` (ID as shown). Its first request is on its way. Raises TelerelayError."""
@@ -191,6 +192,5 @@ async def ask(credentials: Credentials, computer: str) -> Answer:
     while True:
         async with open_way(credentials, computer) as way:
             answer = await way.answer()
-        if answer.code != "THROTTLED" or answer.retry_after_s is None:
+        if not await answer.pause():
             return answer
-        await asyncio.sleep(answer.retry_after_s)

@@ -12,7 +12,6 @@ from telerelay.prove.inner import show
 from telerelay.prove.leg import Leg, dial
 from telerelay.prove.trial import Try
 from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
-from telerelay.prove.way import RefusedError, pause_or_raise
 from telerelay_core import parse_computer_id
 from telerelay_endpoint.credentials import KEY_FILE
 from telerelay_endpoint.keys import load_key_file
@@ -103,10 +102,8 @@ async def _path(ground: Ground) -> AsyncIterator[tuple[Leg, str]]:
                 if answer.code is None:
                     yield leg, answer.attempt
                     return
-            await pause_or_raise(answer)
-    except RefusedError as error:
-        code = error.answer.code
-        raise NotTestedError(f"no path: {code}", f"経路を得られません: {code}") from error
+            if not await answer.pause():
+                raise NotTestedError(f"no path: {answer.code}", f"経路を得られません: {answer.code}")
     except (OSError, EOFError, TimeoutError, ValueError) as error:
         raise NotTestedError(f"the leg broke: {error}", f"接続が切れました: {error}") from error
 

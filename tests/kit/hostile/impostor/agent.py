@@ -3,7 +3,8 @@
 import os
 from collections.abc import Sequence
 
-from tests.kit.hostile.impostor.secrets import Protection, answer_share
+from telerelay.prove.tls13 import Protection
+from tests.kit.hostile.impostor.share import answer_share
 from tests.kit.hostile.impostor.stream import (
     ECDSA_P256,
     FINISHED,

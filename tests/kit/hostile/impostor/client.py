@@ -3,8 +3,8 @@
 import os
 from collections.abc import Sequence
 
+from telerelay.prove.tls13 import OfferedShare, Protection
 from tests.kit.hostile.impostor.agent import INNER_ALPN, SIGNATURE_ALGORITHMS, alpn
-from tests.kit.hostile.impostor.secrets import OfferedShare, Protection
 from tests.kit.hostile.impostor.stream import (
     ECDSA_P256,
     FINISHED,
@@ -39,8 +39,8 @@ async def pose_as_client(
     """
     stream = InnerStream(leg)
     transcript = stream.transcript
-    share = OfferedShare.new()
-    own = share.encoded if group == HYBRID else share.curve_alone
+    share = OfferedShare()
+    own = share.encoded if group == HYBRID else share.curve.public_key().public_bytes_raw()
     await stream.send(_client_hello(group, own, protocols))
     received = await stream.message()
     if received is None:

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.hashes import SHA256
 
-from tests.kit.hostile.impostor.secrets import APPLICATION_DATA, Protection, Transcript
+from telerelay.prove.tls13 import APPLICATION_DATA, Protection, Transcript
 from tests.kit.hostile.node.leg import Leg
 
 ALERT, HANDSHAKE = 21, 22
@@ -45,7 +45,7 @@ class InnerStream:
     async def send(self, *messages: bytes) -> None:
         """Handshake messages, in a record of their own, into the transcript."""
         content = b"".join(messages)
-        self.transcript.messages += content
+        self.transcript.add(content)
         if self.writing is None:
             record = bytes([HANDSHAKE, 3, 3]) + vector(content, 2)
         else:
@@ -64,7 +64,7 @@ class InnerStream:
                 return None
         end = 4 + self._length()
         message, self._messages = self._messages[:end], self._messages[end:]
-        self.transcript.messages += message
+        self.transcript.add(message)
         return message[0], message[4:]
 
     async def listen(self) -> Heard:
