@@ -4,16 +4,15 @@ One line an entry, appended; an entry that was undone is struck out by a line of
 at the end was never acted upon.
 """
 
-import fcntl
 import json
-import os
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO, Final
+from typing import Any, Final
 
-from telerelay_endpoint import files, foreign_json
+from telerelay_endpoint import foreign_json
+from telerelay_endpoint.durable_lines import DurableLines, open_lines
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.lines import from_base64url, to_base64url
 
@@ -38,32 +37,23 @@ def open_journal(folder: Path) -> Iterator["Journal"]:
 
     Raises TelerelayError: ADDRESS_IN_USE while another run has it, MACHINE when it is damaged; OSError.
     """
-    files.make_private_folder(folder)
     path = folder / JOURNAL_FILE
-    is_new = not path.exists()
-    descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, files.PRIVATE)
-    with os.fdopen(descriptor, "r+b") as file:
+    with ExitStack() as stack:
         try:
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            lines = stack.enter_context(open_lines(path, wait=False))
         except BlockingIOError:
             raise TelerelayError("ADDRESS_IN_USE", f"another harden is at work with {path}") from None
-        if is_new:
-            files.sync_folder(folder)
-        yield Journal(path, file)
+        yield Journal(path, lines)
 
 
 class Journal:
     """A journal under its lock."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._file = file
-        content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            file.truncate(len(whole))
+    def __init__(self, path: Path, lines: DurableLines) -> None:
+        self._file = lines
         self._lines = 0
         self._entries: dict[int, Entry] = {}
-        for line in whole.splitlines():
+        for line in lines.lines:
             try:
                 self._take(foreign_json.read(line))
             except (ValueError, KeyError, TypeError) as error:
@@ -96,14 +86,11 @@ class Journal:
     def _forget_what_is_undone(self) -> None:
         # Only once nothing is left: entries are known by their number.
         if self._lines and not self._entries:
-            self._file.truncate(0)
-            os.fsync(self._file.fileno())
+            self._file.clear()
             self._lines = 0
 
     def _write(self, record: Mapping[str, Any]) -> None:
-        self._file.write(json.dumps(record).encode() + b"\n")
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file.append(json.dumps(record).encode())
         self._take(record)
 
     def _take(self, record: Mapping[str, Any]) -> None:

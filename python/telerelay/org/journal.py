@@ -1,16 +1,15 @@
 """The keeper's journal: which key used which invite. It makes an invite good for one machine only."""
 
-import fcntl
 import json
-import os
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 from telerelay_core import CoreError, format_computer_id, parse_computer_id
-from telerelay_endpoint import files, foreign_json
+from telerelay_endpoint import foreign_json
+from telerelay_endpoint.durable_lines import DurableLines, open_lines, whole_lines
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.invite_keys import InviteKind
 from telerelay_endpoint.lines import from_base64url, to_base64url
@@ -44,36 +43,25 @@ class Journal:
             content = self._path.read_bytes()
         except FileNotFoundError:
             return {}
-        return _parse(self._path, content)
+        return _parse(self._path, whole_lines(content).splitlines())
 
     @contextmanager
     def opened(self) -> Iterator["OpenJournal"]:
         """The journal for one decision: nobody else, service or person, decides meanwhile."""
-        if not self._path.exists():
-            files.make_private_folder(self._path.parent)
-        descriptor = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND, files.PRIVATE)
-        with os.fdopen(descriptor, "r+b") as file:
-            fcntl.flock(file, fcntl.LOCK_EX)
-            yield OpenJournal(self._path, file)
+        with open_lines(self._path, wait=True) as lines:
+            yield OpenJournal(self._path, lines)
 
 
 class OpenJournal:
     """A journal under its lock."""
 
-    def __init__(self, path: Path, file: BinaryIO) -> None:
-        self._file = file
-        content = file.read()
-        whole = content[: content.rfind(b"\n") + 1]
-        if whole != content:
-            # A crash cut the last line: it was never durable, so nothing was sent for it.
-            file.truncate(len(whole))
-        self.entries: Mapping[bytes, Entry] = _parse(path, whole)
+    def __init__(self, path: Path, lines: DurableLines) -> None:
+        self._file = lines
+        self.entries: Mapping[bytes, Entry] = _parse(path, lines.lines)
 
     def append(self, entry: Entry) -> None:
         """Make an entry durable."""
-        self._file.write(_format(entry))
-        self._file.flush()
-        os.fsync(self._file.fileno())
+        self._file.append(_format(entry))
 
 
 def _format(entry: Entry) -> bytes:
@@ -86,12 +74,12 @@ def _format(entry: Entry) -> bytes:
         "time": entry.time,
         "chain": [to_base64url(der) for der in entry.chain],
     }
-    return json.dumps(record, ensure_ascii=False).encode() + b"\n"
+    return json.dumps(record, ensure_ascii=False).encode()
 
 
-def _parse(path: Path, content: bytes) -> Mapping[bytes, Entry]:
+def _parse(path: Path, lines: Sequence[bytes]) -> Mapping[bytes, Entry]:
     found: dict[bytes, Entry] = {}
-    for number, line in enumerate(content[: content.rfind(b"\n") + 1].splitlines(), start=1):
+    for number, line in enumerate(lines, start=1):
         try:
             record = foreign_json.read(line)
             computer = record["computer"]
