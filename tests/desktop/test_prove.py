@@ -1,13 +1,11 @@
 """`telerelay prove` against a real desktop: guarded it passes; with an open agent it names what leaks."""
 
-import asyncio
 import json
 import os
 import re
 import signal
 import time
-from asyncio.subprocess import DEVNULL, PIPE
-from collections.abc import AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, replace
 from html.parser import HTMLParser
@@ -28,6 +26,7 @@ from telerelay_endpoint.keys import make_key
 from telerelay_endpoint.payloads import ComputerDocument, Grant, Rules
 from telerelay_endpoint.timetable import Span, Timetable
 from tests.kit.condition import eventually
+from tests.kit.ended import Ended, run_to_end
 from tests.kit.hostile.certified import Certified
 from tests.kit.hostile.endpoints import online, running_agent
 from tests.kit.machines import Machines
@@ -47,19 +46,6 @@ OF_THE_DESKTOP: Final = (
     *encodings.TRIES,
 )
 JAPANESE: Final = re.compile(r"[\u3040-\u30ff\u4e00-\u9fff]")
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    status: int | None
-    out: str
-    errors: str
-
-    @property
-    def outcomes(self) -> Mapping[str, str]:
-        return {one["id"]: one["outcome"] for one in json.loads(self.out)["tries"]}
 
 
 @dataclass(frozen=True)
@@ -128,18 +114,7 @@ class Office:
 
     async def prove(self, desktop: Desktop | None, *options: str) -> Ended:
         """The command to its end; `desktop` is watched."""
-        name, *words = self._command(desktop, *options)
-        commands = self._watching(desktop)
-        process = await asyncio.create_subprocess_exec(
-            str(commands.folder / name),
-            *words,
-            stdin=DEVNULL,
-            stdout=PIPE,
-            stderr=PIPE,
-            env=dict(commands.environment),
-        )
-        out, errors = await process.communicate()
-        return Ended(process.returncode, out.decode(), errors.decode())
+        return await run_to_end(self._watching(desktop), *self._command(desktop, *options))
 
     def _command(self, desktop: Desktop | None, *options: str) -> tuple[str, ...]:
         watch = () if desktop is None else ("--watch", desktop.display)
@@ -201,7 +176,7 @@ async def test_a_guarded_desktop_passes(office: Office, desktop: Desktop) -> Non
     untested = {name for name, outcome in proved.outcomes.items() if outcome != "pass"}
     assert untested == {"view-only"}, proved.out
     assert proved.status == 0
-    await _report_is_good(office, json.loads(proved.out))
+    await _report_is_good(office, proved.record)
 
 
 async def test_who_must_be_refused_is(office: Office, desktop: Desktop) -> None:

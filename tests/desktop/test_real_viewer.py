@@ -12,7 +12,7 @@ from telerelay.demo.capture import capture_desktop
 from telerelay.demo.desktop import Desktop, open_desktop
 from tests.desktop.test_commands import LINE, connecting, said
 from tests.kit.condition import eventually
-from tests.kit.desktop import open_terminal, paint, random_picture
+from tests.kit.desktop import THE_VIEWER, face_viewer, open_terminal, paint, random_picture
 from tests.kit.node import NodeProcess
 from tests.kit.world import World
 
@@ -58,10 +58,7 @@ async def test_a_person_sees_the_office_and_types_into_it(world: World, desktop:
             world.agent(desktop),
             connecting(_at(world, home)) as program,
         ):
-            search = ("search", "--sync", "--onlyvisible", "--class", "TigerVNC Viewer")
-            # Nobody manages windows here: somebody has to put it where we look, and to give it the keys.
-            await home.run("xdotool", *search, "windowmove", "--sync", "0", "0", "windowfocus", "--sync")
-            await home.run("xdotool", "mousemove", "--sync", "900", "700")
+            await face_viewer(home)
             await paint(desktop, picture)
             async with capture_desktop(home.host, home.port) as capture:
                 await capture.picture_when(
@@ -80,7 +77,7 @@ async def test_a_person_sees_the_office_and_types_into_it(world: World, desktop:
             # Every byte of what was seen and typed went through the engine.
             counted = await asyncio.to_thread(node.statistics)
             assert counted["engine.bytes_to_client"] > picture.width * picture.height // 10
-            await home.run("xdotool", *search, "windowclose")
+            await home.run("xdotool", *THE_VIEWER, "windowclose")
             await eventually(lambda: program.process.returncode is not None)
             assert await program.end() == "ended with status 0"
         end = await asyncio.to_thread(node.record, kind="END", attempt=attempt)

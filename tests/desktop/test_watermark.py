@@ -13,7 +13,15 @@ from telerelay_core import SessionRules
 from tests.desktop.conftest import SIZE
 from tests.desktop.test_guard_picture import View, looking_directly
 from tests.kit.crossing import crossing
-from tests.kit.desktop import Tap, moving_picture, open_terminal, open_x11vnc, paint, random_picture
+from tests.kit.desktop import (
+    Tap,
+    face_viewer,
+    moving_picture,
+    open_terminal,
+    open_x11vnc,
+    paint,
+    random_picture,
+)
 from tests.kit.node import NodeProcess
 from tests.kit.screen import Encoding
 
@@ -73,9 +81,7 @@ async def test_a_real_viewer_shows_it_and_its_keys_arrive(
     ):
         host, port = await at.door()
         await home.start("xtigervncviewer", "-SecurityTypes=None", f"{host}::{port}")
-        search = ("search", "--sync", "--onlyvisible", "--class", "TigerVNC Viewer")
-        await home.run("xdotool", *search, "windowmove", "--sync", "0", "0", "windowfocus", "--sync")
-        await home.run("xdotool", "mousemove", "--sync", "900", "700")
+        await face_viewer(home)
         await paint(desktop, picture)
         async with capture_desktop(home.host, home.port) as capture:
             await capture.picture_when(

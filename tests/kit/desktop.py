@@ -46,6 +46,16 @@ async def paint(desktop: Desktop, picture: Image.Image) -> None:
     await desktop.run("xloadimage", "-quiet", "-onroot", str(file))
 
 
+THE_VIEWER: Final = ("search", "--sync", "--onlyvisible", "--class", "TigerVNC Viewer")
+"""How xdotool finds TigerVNC's window."""
+
+
+async def face_viewer(home: Desktop) -> None:
+    """Put TigerVNC's viewer where one looks, and give it the keys: nobody manages windows here."""
+    await home.run("xdotool", *THE_VIEWER, "windowmove", "--sync", "0", "0", "windowfocus", "--sync")
+    await home.run("xdotool", "mousemove", "--sync", "900", "700")
+
+
 class Terminal:
     """An xterm in the upper left corner that keeps every line typed into it."""
 

@@ -1,12 +1,10 @@
 """A policy in force: published through a real node, kept by a real agent, explained by what was recorded."""
 
-import asyncio
-import json
 import shutil
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Final
 
 import pytest
 import pytest_asyncio
@@ -15,25 +13,13 @@ from telerelay.demo.organisation import Organisation, found_organisation
 from telerelay.demo.pair import Agent, enrol_agent, enrol_client, run_agent
 from telerelay.demo.programs import Commands, Event
 from telerelay.demo.relay import Node, open_node
+from tests.kit.ended import Ended, run_to_end
 
 AGENT, CLIENT, TABLET = "Room 204", "Tanaka, laptop", "Suzuki, tablet"
 # The discard port of this machine: whoever is let in finds no desktop there.
 NO_DESKTOP: Final = "127.0.0.1:9"
 LET_IN: Final = "DESKTOP_ABSENT"
 pytestmark = [pytest.mark.timeout(240), pytest.mark.asyncio(loop_scope="module")]
-
-
-@dataclass(frozen=True)
-class Ended:
-    """A command that has ended."""
-
-    status: int | None
-    out: str
-    errors: str
-
-    @property
-    def record(self) -> Any:
-        return json.loads(self.out)
 
 
 @dataclass(frozen=True)
@@ -84,16 +70,7 @@ class Office:
         return last.partition("[")[2].partition("]")[0], last.rpartition("attempt ")[2]
 
     async def run(self, *command: str) -> Ended:
-        process = await asyncio.create_subprocess_exec(
-            str(self.commands.folder / command[0]),
-            *command[1:],
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=asyncio.subprocess.PIPE,
-            stderr=asyncio.subprocess.PIPE,
-            env=dict(self.commands.environment),
-        )
-        out, errors = await process.communicate()
-        return Ended(process.returncode, out.decode(), errors.decode())
+        return await run_to_end(self.commands, *command)
 
 
 @pytest_asyncio.fixture(loop_scope="module", scope="module")
