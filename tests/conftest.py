@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import signal
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,10 @@ from hypothesis import settings
 
 # `make fuzz` runs what looks at arbitrary input with this one.
 settings.register_profile("fuzz", max_examples=20_000)
+
+# Whoever ends a run with one of these ends what its tests have started too: each is a program of its own.
+for _end in (signal.SIGTERM, signal.SIGHUP):
+    signal.signal(_end, signal.default_int_handler)
 
 
 @pytest.fixture(autouse=True)

@@ -1,8 +1,6 @@
 """Our programs run to their end, and what they said."""
 
-import asyncio
 import json
-from asyncio.subprocess import DEVNULL, PIPE
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -29,15 +27,7 @@ class Ended:
         return {one["id"]: one["outcome"] for one in self.record["tries"]}
 
 
-async def run_to_end(commands: Commands, name: str, *words: str) -> Ended:
-    """Run it without input, whatever it ends with."""
-    process = await asyncio.create_subprocess_exec(
-        str(commands.folder / name),
-        *words,
-        stdin=DEVNULL,
-        stdout=PIPE,
-        stderr=PIPE,
-        env=dict(commands.environment),
-    )
-    out, errors = await process.communicate()
-    return Ended(process.returncode, out.decode(), errors.decode())
+async def run_to_end(commands: Commands, *command: str) -> Ended:
+    """Run it without input, whatever it ends with. Raises ProgramError where it does not end."""
+    status, out, errors = await commands.complete(*command)
+    return Ended(status, out.decode(), errors.decode())

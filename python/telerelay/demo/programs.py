@@ -61,17 +61,26 @@ class Commands:
 
         Raises ProgramError when it fails or needs more than `timeout` seconds.
         """
-        name = " ".join(command[:2])
+        status, out, error = await self.complete(*command, said=said, timeout=timeout)
+        if status != 0:
+            raise ProgramError(command[0], f"ended with status {status}", _tail(error))
+        return out.decode()
+
+    async def complete(
+        self, *command: str, said: str = "", timeout: float = RUN_TIMEOUT
+    ) -> tuple[int | None, bytes, bytes]:
+        """As `run`, whatever it ends with: its status, what it told, what it complained of.
+
+        Raises ProgramError when it needs more than `timeout` seconds.
+        """
         process = await self._spawn(command, PIPE, PIPE, PIPE)
         try:
             out, error = await asyncio.wait_for(process.communicate(said.encode()), timeout)
         except TimeoutError:
-            raise ProgramError(name, f"did not end within {timeout:.0f} s", "") from None
+            raise ProgramError(command[0], f"did not end within {timeout:.0f} s", "") from None
         finally:
             await _stop(process)
-        if process.returncode != 0:
-            raise ProgramError(name, f"ended with status {process.returncode}", _tail(error))
-        return out.decode()
+        return process.returncode, out, error
 
     @asynccontextmanager
     async def running(self, log: str, *command: str) -> AsyncIterator["Program"]:
