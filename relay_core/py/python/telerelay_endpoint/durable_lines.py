@@ -46,10 +46,9 @@ def open_lines(path: Path, *, wait: bool) -> Iterator[DurableLines]:
     Who comes second waits, or else has a BlockingIOError. Raises OSError.
     """
     files.make_private_folder(path.parent)
-    is_new = not path.exists()
     descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND, files.PRIVATE)
     with os.fdopen(descriptor, "r+b") as file:
         fcntl.flock(file, fcntl.LOCK_EX if wait else fcntl.LOCK_EX | fcntl.LOCK_NB)
-        if is_new:
-            files.sync_folder(path.parent)
+        # Whoever made it may have been killed before its name was on the disk.
+        files.sync_folder(path.parent)
         yield DurableLines(file)
