@@ -10,10 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from telerelay_agent.harden.changing import apply
+from telerelay_agent.harden import changing
+from telerelay_agent.harden.changing import apply, plan_undo, undo
+from telerelay_agent.harden.editors import Key, TigervncPerlEditor
 from telerelay_agent.harden.journal import JOURNAL_FILE, open_journal
+from telerelay_agent.harden.places import file_place
 from telerelay_agent.harden.plan import Standing, changes, look
-from telerelay_agent.harden.settings import settings_of_this_machine, windows_settings
+from telerelay_agent.harden.settings import Setting, settings_of_this_machine, windows_settings
 from telerelay_endpoint.errors import TelerelayError
 from tests.kit.fake_registry import FakeRegistry
 from tests.kit.harden import INI, TIME, applied, settings_in, tree, undone
@@ -88,6 +91,26 @@ def test_what_changed_since_it_was_listed_is_left_alone_and_the_rest_is_done(etc
     assert (etc / "flag").exists()
 
 
+def test_what_cannot_be_read_any_more_since_it_was_listed_is_left_alone_and_the_rest_is_done(
+    etc: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = FakeRegistry()
+    monkeypatch.setattr(changing, "windows_registry", lambda: registry)
+    settings = [*windows_settings(registry), *settings_in(etc)]
+    with open_journal(data) as journal:
+        planned = changes(look(settings))
+        registry.values[POLICY] = ("1", 1)
+        (left,) = apply(planned, journal, TIME)
+        assert left.settings == ["windows.fDisableCdm"]
+        steps = plan_undo(journal.entries, settings)
+        (etc / "it.ini").unlink()
+        (etc / "it.ini").mkdir()
+        (stays,) = undo(steps, journal)
+    assert Path(stays.entry.address).name == "it.ini"
+    assert registry.values == {POLICY: ("1", 1)}
+    assert [path.name for path in etc.iterdir()] == ["it.ini"]
+
+
 @contextmanager
 def as_nobody() -> Iterator[None]:
     os.seteuid(NOBODY)
@@ -116,6 +139,19 @@ def test_who_may_not_write_sees_it_locked() -> None:
         assert standings(folder)["it.cliprdr"] is Standing.OPEN
 
 
+def test_what_is_no_file_or_has_no_folder_is_left_to_a_person(etc: Path, data: Path) -> None:
+    (etc / "flag").mkdir()
+    (etc / ".rc").symlink_to("missing/rc")
+    there = standings(etc)
+    assert (there["flag"], there["rc.nosel"]) == (Standing.BY_HAND, Standing.BY_HAND)
+    applied(etc, data)
+    assert standings(etc)["it.cliprdr"] is Standing.MET
+    assert not (etc / "missing").exists()
+    # The journal makes the agent's own folder.
+    (setting,) = (one for one in settings_of_this_machine(etc / "no-agent") if one.id == "agent.keep-awake")
+    assert setting.place.is_writable()
+
+
 # ---------------------------------------------------------------- undo
 
 
@@ -142,6 +178,44 @@ def test_what_somebody_changed_since_stays_and_everything_else_is_undone(etc: Pa
     assert undone(etc, data) == []
     assert (etc / "it.ini").read_bytes() == INI + b"port=1\r\n"
     assert (data / JOURNAL_FILE).read_bytes() == b""
+
+
+@pytest.mark.parametrize("name", ["it.ini", ".rc", "flag"])
+def test_a_place_that_cannot_be_read_stays_and_everything_else_is_undone(
+    etc: Path, data: Path, name: str
+) -> None:
+    before = tree(etc)
+    applied(etc, data)
+    hardened = (etc / name).read_bytes()
+    (etc / name).unlink()
+    (etc / name).mkdir()
+    for _ in range(2):
+        assert undone(etc, data) == [name]
+    (etc / name).rmdir()
+    assert tree(etc) == {one: file for one, file in before.items() if one != name}
+    (etc / name).write_bytes(hardened)
+    (etc / name).chmod(0o640)
+    assert undone(etc, data) == []
+    assert tree(etc) == before
+
+
+def test_what_became_no_dword_or_a_program_stays_and_everything_else_is_undone(
+    etc: Path, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    registry = FakeRegistry()
+    monkeypatch.setattr(changing, "windows_registry", lambda: registry)
+    config = etc / "mandatory"
+    perl = Setting("perl", "sh", file_place(config), TigervncPerlEditor(), Key("X"), "0", ("because", "理由"))
+    settings = [*windows_settings(registry), perl]
+    with open_journal(data) as journal:
+        assert not apply(changes(look(settings)), journal, TIME)
+    registry.values[POLICY] = ("1", 1)
+    config.write_text("if (0) {\n$X = 0;\n}\n")
+    with open_journal(data) as journal:
+        steps = plan_undo(journal.entries, settings)
+        left = undo(steps, journal)
+    assert [step.entry.settings for step in left] == [("perl",), ("windows.fDisableCdm",)]
+    assert registry.values == {POLICY: ("1", 1)}
 
 
 def test_what_was_applied_in_turns_is_undone_to_the_first(etc: Path, data: Path) -> None:

@@ -99,7 +99,10 @@ def test_what_is_no_line_of_the_setting_stays(
     [
         (INI, CLIPRDR, b"[Channels]\ncliprdr=true;false\n", ["true"]),
         (INI, CLIPRDR, b"cliprdr=true\n[Globals]\ncliprdr=true\n", []),
+        # A section begins anywhere in a line, and ends the one before: seen with Debian's xrdp 0.9.21.
         (INI, CLIPRDR, b"[Channels]\nx=[Globals]\ncliprdr=true\n", []),
+        (INI, CLIPRDR, b"x=[[Channels] y\ncliprdr=true\n [Globals]\ncliprdr=false\n", ["true"]),
+        (INI, CLIPRDR, b"[Channels]\n[Globals\nx]=1\n#[Xorg]\ncliprdr=true\n", ["true"]),
         (INI, CLIPRDR, b"[Channels]\ncliprdr=$HOME\n", ["$HOME"]),
         # 0x85 ends a line of text, and none for xrdp.
         (INI, CLIPRDR, b"[Channels]\n; \xe3\x81\x85cliprdr=true\n", []),
@@ -107,6 +110,7 @@ def test_what_is_no_line_of_the_setting_stays(
         (RC, NOSEL, b"nosel\n  -nosel\n", [ON, ON]),
         (RC, Key("passwd"), b"passwd a\\#b # c\n", [r"a\#b"]),
         (PERL, CUT, b'$AcceptCutText = "1";\n$AcceptCutText = 0;\n', ["1", "0"]),
+        (PERL, CUT, b'# {\n$d = "$ENV{HOME}/\\"x";  # {\n\n$AcceptCutText = 0;\n1;\r\n', ["0"]),
     ],
 )
 def test_values_are_those_that_the_program_takes(
@@ -132,6 +136,25 @@ def test_what_cannot_be_changed_safely_is_left_to_a_person(editor: Editor, key: 
     wanted = None if key.name == "tightfilexfer" else "0"
     with pytest.raises(ByHandError):
         editor.edited(content, key, wanted)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b'=pod\n$AcceptCutText = "0";\n=cut\n',
+        b'if (0) {\n$AcceptCutText = "0";\n}\n',
+        b'if (0)\n{\n$AcceptCutText = "0";\n}\n',
+        b'0 and\n$AcceptCutText = "0";\n',
+        b'$x = "\n$AcceptCutText = "0";\n',
+        b'$x = <<X;\n$AcceptCutText = "0";\nX\n',
+        b'return;\n$AcceptCutText = "0";\n',
+    ],
+)
+def test_a_program_is_left_to_a_person_and_not_taken_for_what_is_wanted(content: bytes) -> None:
+    with pytest.raises(ByHandError, match="is more than an assignment"):
+        PERL.values(content, CUT)
+    with pytest.raises(ByHandError, match="is more than an assignment"):
+        PERL.edited(content, CUT, "0")
 
 
 LINES = [

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from enum import StrEnum
 from pathlib import Path
 
+from telerelay_agent.harden.editors import ByHandError
 from telerelay_agent.harden.journal import Entry, Journal
 from telerelay_agent.harden.places import FilePlace, Place
 from telerelay_agent.harden.plan import Change
@@ -21,7 +22,10 @@ def apply(changes: Sequence[Change], journal: Journal, time: int) -> Sequence[Ch
 
 
 def _apply(change: Change, journal: Journal, time: int) -> bool:
-    if change.place.read() != change.before:
+    try:
+        if change.place.read() != change.before:
+            return False
+    except ByHandError:
         return False
     journal.append(
         Entry(change.place.kind, change.place.address, change.settings, change.before, change.after, time)
@@ -38,7 +42,7 @@ class Undoing(StrEnum):
     DONE = "done"
     """The settings are as before already: the change was never made, or somebody took it back."""
     FOREIGN = "foreign"
-    """Somebody changed the place since: theirs would be lost, so it stays."""
+    """Somebody changed the place since, whose work would be lost, or it cannot be read: it stays."""
 
 
 @dataclass(frozen=True)
@@ -52,29 +56,43 @@ class Step:
 
 
 def plan_undo(entries: Mapping[int, Entry], settings: Sequence[Setting]) -> Sequence[Step]:
-    """What undoing all entries comes to, newest first. Raises OSError."""
+    """What undoing all entries comes to, newest first."""
     by_id = {setting.id: setting for setting in settings}
     stands: dict[Place, bytes | None] = {}
     steps = []
     for number, entry in sorted(entries.items(), reverse=True):
         place = _place(entry)
-        now = stands[place] if place in stands else place.read()
-        if now == entry.after:
-            undoing, stands[place] = Undoing.RESTORE, entry.before
-        elif now == entry.before or _is_as_before(entry, now, by_id):
-            undoing, stands[place] = Undoing.DONE, now
+        try:
+            now = stands[place] if place in stands else place.read()
+            undoing = _undoing(entry, now, by_id)
+        except (OSError, ByHandError):
+            # As nobody left it; the others are undone all the same.
+            undoing = Undoing.FOREIGN
         else:
-            undoing, stands[place] = Undoing.FOREIGN, now
+            stands[place] = entry.before if undoing is Undoing.RESTORE else now
         steps.append(Step(number, entry, place, undoing))
     return steps
 
 
 def undo(steps: Sequence[Step], journal: Journal) -> Sequence[Step]:
-    """Take the steps; the result are those whose place stays, because somebody changed it. Raises OSError."""
+    """Take the steps; the result are those whose place stays as it is.
+
+    Raises OSError where the journal cannot be written.
+    """
     return [step for step in steps if not _undo(step, journal)]
 
 
 def _undo(step: Step, journal: Journal) -> bool:
+    try:
+        is_undone = _put_back(step)
+    except (OSError, ByHandError):
+        return False
+    if is_undone:
+        journal.strike(step.number)
+    return is_undone
+
+
+def _put_back(step: Step) -> bool:
     step.place.tidy()
     match step.undoing:
         case Undoing.RESTORE:
@@ -85,8 +103,16 @@ def _undo(step: Step, journal: Journal) -> bool:
             return False
         case Undoing.DONE:
             pass
-    journal.strike(step.number)
     return True
+
+
+def _undoing(entry: Entry, now: bytes | None, by_id: Mapping[str, Setting]) -> Undoing:
+    """Raises ByHandError."""
+    if now == entry.after:
+        return Undoing.RESTORE
+    if now == entry.before or _is_as_before(entry, now, by_id):
+        return Undoing.DONE
+    return Undoing.FOREIGN
 
 
 def _is_as_before(entry: Entry, now: bytes | None, by_id: Mapping[str, Setting]) -> bool:

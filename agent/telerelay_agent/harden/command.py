@@ -157,8 +157,8 @@ _UNDONE: Final = {
     Undoing.RESTORE: ("byte for byte as it was", "元の内容どおり"),
     Undoing.DONE: ("as it was before already", "すでに元の設定"),
     Undoing.FOREIGN: (
-        "changed by somebody since, so it stays: put its settings back by hand, then run this again",
-        "その後ほかで変更されたため、そのままにします。手作業で元の設定に戻してから、もう一度実行してください",
+        "changed since, or out of reach, so it stays: put its settings back by hand, then run this again",
+        "その後変更されたか、読み書きできないため、そのままです。手作業で元に戻してから再実行してください",
     ),
 }
 

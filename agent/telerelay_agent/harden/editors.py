@@ -38,7 +38,7 @@ class Editor(Protocol):
     """Reads and changes one kind of file."""
 
     def values(self, content: bytes, key: Key) -> Sequence[str]:
-        """Every value that the program may take for `key`, in the file's order."""
+        """Every value that the program may take for `key`, in the file's order. Raises ByHandError."""
 
     def edited(self, content: bytes, key: Key, wanted: str | None) -> bytes:
         """`content` with `wanted` as the only value; None: with none. Raises ByHandError."""
@@ -109,8 +109,9 @@ class _LineEditor(ABC):
 class XrdpIniEditor(_LineEditor):
     """xrdp.ini and sesman.ini, as xrdp's common/file.c reads them.
 
-    Names are the same in both cases; `#` and `;` begin a remark anywhere; of two sections of one name the
-    first counts; of two lines of one name the last does, and both are set here.
+    Names are the same in both cases; `#` and `;` begin a remark anywhere; so does a name in brackets a
+    section, which ends the one before; of two sections of one name the first counts; of two lines of one name
+    the last does, and both are set here.
     """
 
     @override
@@ -187,13 +188,19 @@ class X11vncRcEditor(_LineEditor):
 
 
 class TigervncPerlEditor(_LineEditor):
-    """/etc/tigervnc/vncserver-config-*: assignments in Perl, one a line, of which the last holds."""
+    """/etc/tigervnc/vncserver-config-*: assignments in Perl, one a line, of which the last holds.
+
+    A file that is more than that is a program, and whether a line of it counts only a person can tell: it may
+    stand in a block, in documentation (`=pod`), or in a statement that began above it.
+    """
 
     @override
     def _entries(self, lines: Sequence[str]) -> Iterator[_Entry]:
         for number, line in enumerate(lines):
             if _PERL_END.match(line):
                 return
+            if not _PERL_LINE.fullmatch(line):
+                raise ByHandError(f"line {number + 1} is more than an assignment")
             if said := _PERL_ASSIGNMENT.match(line):
                 value = said["value"] if said["sign"] == "=" else f"{said['sign']} {said['value']}"
                 yield _Entry(
@@ -217,6 +224,10 @@ _PERL_END: Final = re.compile(r"__(END|DATA)__\s*$")
 _PERL_ASSIGNMENT: Final = re.compile(
     r"""(?P<before>\s*\$(?P<name>\w+))\s*(?P<sign>\.?=)\s*"""
     r"""(?P<value>"[^"\\]*"|'[^'\\]*'|[\w.-]+)(?P<rest>\s*;\s*(?:\#.*)?)$""",
+    re.DOTALL,
+)
+_PERL_LINE: Final = re.compile(
+    r"""(?:\s*(?:\d+|\$\w+\s*\.?=(?:[^"'\#;{}<`\\]|"(?:[^"\\]|\\.)*"|'(?:[^'\\]|\\.)*')*)\s*;)?\s*(?:\#.*)?""",
     re.DOTALL,
 )
 _PERL_NAME: Final = re.compile(r"\$\{?(\w+)")

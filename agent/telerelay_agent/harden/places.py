@@ -2,10 +2,11 @@
 
 import os
 import shutil
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import ClassVar, Final, Protocol
 
+from telerelay_agent.harden.editors import ByHandError
 from telerelay_endpoint import files
 
 _READABLE: Final = 0o644
@@ -34,7 +35,7 @@ class Place(Protocol):
         """Remove what a `write` that was killed left behind."""
 
     def is_writable(self) -> bool:
-        """Whether whoever runs this may write there."""
+        """Whether whoever runs this may write there. Raises ByHandError where nobody can, OSError."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +44,8 @@ class FilePlace:
 
     path: Path
     """Resolved: no symbolic link in it."""
+    is_of_agent: bool = field(default=False, compare=False)
+    """In the agent's folder, which the journal makes."""
     kind: ClassVar[str] = "file"
 
     @property
@@ -78,6 +81,8 @@ class FilePlace:
     def is_writable(self) -> bool:
         user = os.geteuid()
         folder = next(folder for folder in self.path.parents if folder.exists())
+        if folder != self.path.parent and not self.is_of_agent:
+            raise ByHandError(f"the folder {self.path.parent} is missing")
         # Replacing another's file in a folder of ours would make it ours.
         is_ours = user == _ROOT or not self.path.exists() or self.path.stat().st_uid == user
         return is_ours and os.access(folder, os.W_OK, effective_ids=True)
@@ -98,6 +103,6 @@ class FilePlace:
             os.fsync(file.fileno())
 
 
-def file_place(path: Path) -> FilePlace:
+def file_place(path: Path, *, is_of_agent: bool = False) -> FilePlace:
     """The file that `path` leads to, through symbolic links; it need not exist."""
-    return FilePlace(path.resolve())
+    return FilePlace(path.resolve(), is_of_agent)

@@ -59,6 +59,8 @@ def _look(setting: Setting) -> Row:
         _edited(setting, content)
     except PermissionError:
         return Row(setting, Standing.LOCKED)
+    except OSError as error:
+        return Row(setting, Standing.BY_HAND, hindrance=error.strerror or str(error))
     except ByHandError as error:
         return Row(setting, Standing.BY_HAND, hindrance=str(error))
     return Row(setting, Standing.OPEN, now)

@@ -206,5 +206,5 @@ def _keep_awake(data: Path) -> Setting:
         "the PC must not sleep while the agent waits or is connected; at no other time is it kept awake",
         "待受け中または接続中に PC がスリープしないようにするため (それ以外の時間には影響しません)",
     )
-    place = file_place(data / KEEP_AWAKE_FILE)
+    place = file_place(data / KEEP_AWAKE_FILE, is_of_agent=True)
     return Setting("agent.keep-awake", "systemd-inhibit", place, WholeEditor(), Key(KEEP_AWAKE_FILE), ON, why)
