@@ -10,7 +10,7 @@ from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.state import StateFile
 from telerelay_agent.verdict import verdict, why_stale
 from telerelay_agent.watermark import mark_text, render
-from telerelay_core import SessionRules
+from telerelay_core import CoreError, SessionRules
 from telerelay_endpoint.admission import Allow, Refuse, Request
 from telerelay_endpoint.documents import Clock, Kind
 from telerelay_endpoint.errors import TelerelayError
@@ -47,7 +47,11 @@ class DesktopLock(Protocol):
 
 
 class Service:
-    """What happens to one agent, told by the core; nothing here waits."""
+    """What happens to one agent, told by the core.
+
+    Nothing here waits, but for fontconfig: the first mark of other characters than any before asks it, in
+    milliseconds and at most twice `fonts_s`. No session of others waits with it.
+    """
 
     def __init__(
         self,
@@ -95,22 +99,16 @@ class Service:
             self._refuse(path, attempt, answer.code, answer.reason)
             return
         try:
-            watermark = self._watermark(answer, request.client)
+            rules = self._session_rules(answer, request.client, now)
         except TelerelayError as error:
             # Without its mark nobody is shown the screen.
             self._refuse(path, attempt, error.code, error.detail)
             return
+        except CoreError as error:
+            # A rule that the core does not take refuses this client; the others' sessions go on.
+            self._refuse(path, attempt, "UNSUPPORTED", error.detail)
+            return
         self._log.info("allowed", attempt=attempt)
-        rules = SessionRules(
-            sessions=answer.rules.sessions,
-            resume_limit_s=answer.rules.resume_limit,
-            idle_timeout_s=answer.rules.idle_timeout,
-            view_only=answer.rules.view_only,
-            watermark=watermark,
-            shown=[f"sessions={answer.rules.sessions}"],
-            notices=answer.rules.notices,
-            ends=None if answer.ends is None else (min(answer.ends.at - now, UINT32), answer.ends.code),
-        )
         self._agent.allow(path, rules)
 
     def news(self, kind: Kind, version: int, encoded: bytes | None) -> None:
@@ -172,9 +170,10 @@ class Service:
         )
         were_open = self._state.state.sessions
         still_open = {one: kind for one, kind in were_open.items() if one != attempt}
-        self._state.update(sessions=still_open)
         if were_open and not still_open:
+            # Before anything that can fail.
             self.left()
+        self._state.update(sessions=still_open)
 
     def left(self) -> None:
         """Nobody looks at the desktop any more: it is locked where the rules want it so."""
@@ -185,6 +184,19 @@ class Service:
     def _refuse(self, path: bytes, attempt: str, code: str, reason: str) -> None:
         self._log.info("refused", attempt=attempt, code=code, reason=reason)
         self._agent.refuse(path, code)
+
+    def _session_rules(self, allowed: Allow, client: bytes, now: int) -> SessionRules:
+        """What the core is told of the rules. Raises TelerelayError, CoreError."""
+        return SessionRules(
+            sessions=allowed.rules.sessions,
+            resume_limit_s=allowed.rules.resume_limit,
+            idle_timeout_s=allowed.rules.idle_timeout,
+            view_only=allowed.rules.view_only,
+            watermark=self._watermark(allowed, client),
+            shown=[f"sessions={allowed.rules.sessions}"],
+            notices=allowed.rules.notices,
+            ends=None if allowed.ends is None else (min(allowed.ends.at - now, UINT32), allowed.ends.code),
+        )
 
     def _watermark(self, allowed: Allow, client: bytes) -> tuple[int, bytes] | None:
         """The pattern over the screen, where the rules want one. Raises TelerelayError without a font."""

@@ -1,6 +1,9 @@
 """The mark over a session's screen: its text, and the guard's pattern that says it (docs/GUARD.md §13)."""
 
+import functools
+import os
 import re
+import string
 import subprocess
 from dataclasses import dataclass
 from datetime import UTC, datetime
@@ -25,6 +28,8 @@ _GAP: Final = (60, 40)
 """Pixels to the next one, to the right and below."""
 _EDGE: Final = 1
 _FONTS_S: Final = LIMITS["fonts_s"]
+_OF_ANY: Final = frozenset(string.hexdigits + "-:")
+"""What a device and a time may need: wanted of every font, so that one answer stands for all of a label."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +43,29 @@ class Pattern:
 def mark_text(rule: str, label: str, device: bytes, began: int) -> str:
     """What a session's mark says: the rule's text, filled in, and behind it what it does not name itself.
 
+    Each is said once, where the rule names it first: the longest rule and the longest label are one pattern.
+
     `label`: the client's in its grant; `device`: its ID; `began`: Unix seconds, told by this machine's clock.
     """
     begun = datetime.fromtimestamp(began, UTC).astimezone()
     known = {"{label}": label, "{device}": device.hex()[:8], "{time}": f"{begun:%Y-%m-%d %H:%M}"}
     text = " ".join([rule, *(name for name in known if name not in rule)])
-    text = _NAMES.sub(lambda found: known[found[0]], text)
+    text = _NAMES.sub(lambda found: known.pop(found[0], ""), text)
     return "".join(character if character.isprintable() else " " for character in text).strip()
 
 
 def render(text: str) -> Pattern:
     """The pattern that says `text`. Raises TelerelayError(UNSUPPORTED) where no font has all characters."""
-    font = _font(text)
+    file, index = _face(_OF_ANY.union(text) - {" "})
+    try:
+        return _rendered(text, ImageFont.truetype(file, _SIZE, index))
+    except OSError as error:
+        # Another may have come in its place since it was asked for.
+        _face.cache_clear()
+        raise TelerelayError("UNSUPPORTED", f"the font {file} cannot be used: {error}") from error
+
+
+def _rendered(text: str, font: ImageFont.FreeTypeFont) -> Pattern:
     lines = _lines(text, font)
     box = (int(max(map(font.getlength, lines))) + 2 * _EDGE, _LEADING * len(lines))
     letters, edged = (_drawn(lines, font, box, edge) for edge in (0, _EDGE))
@@ -85,25 +101,24 @@ def _lines(text: str, font: ImageFont.FreeTypeFont) -> list[str]:
     return lines
 
 
-def _font(text: str) -> ImageFont.FreeTypeFont:
-    """The font that fontconfig likes best of those that have every character."""
-    wanted = " ".join(f"{ord(character):x}" for character in sorted({*text} - {" "}))
+@functools.lru_cache
+def _face(characters: frozenset[str]) -> tuple[str, int]:
+    """The file and face that fontconfig likes best of those that have every character."""
+    wanted = " ".join(f"{ord(character):x}" for character in sorted(characters))
     able = _asked("fc-list", f":charset={wanted}:scalable=true")
     for face in _asked("fc-match", "--all", "sans"):
         if face in able:
-            file, index = face
-            try:
-                return ImageFont.truetype(file, _SIZE, int(index))
-            except OSError as error:
-                raise TelerelayError("UNSUPPORTED", f"the font {file} cannot be used: {error}") from error
+            return face
     raise TelerelayError("UNSUPPORTED", "no font on this machine has all characters of the watermark")
 
 
-def _asked(program: str, *arguments: str) -> list[tuple[str, str]]:
+def _asked(program: str, *arguments: str) -> list[tuple[str, int]]:
     """Files and faces that a program of fontconfig names."""
     command = [program, "--format", "%{file}\t%{index}\n", *arguments]
     try:
-        said = subprocess.run(command, capture_output=True, check=True, text=True, timeout=_FONTS_S).stdout
+        said = subprocess.run(command, capture_output=True, check=True, timeout=_FONTS_S).stdout
     except (OSError, subprocess.SubprocessError) as error:
         raise TelerelayError("UNSUPPORTED", f"fonts cannot be looked for: {error}") from error
-    return [(file, index) for file, _, index in (line.partition("\t") for line in said.splitlines())]
+    # A file's name is of any bytes.
+    rows = (line.rpartition("\t") for line in os.fsdecode(said).split("\n"))
+    return [(file, int(index)) for file, _, index in rows if index.isdecimal()]

@@ -1,5 +1,6 @@
 """The running agent told of things by hand: what it answers, fetches, passes on and says."""
 
+import errno
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -8,11 +9,14 @@ import pytest
 import structlog
 from structlog.testing import CapturingLogger
 
+from telerelay_agent import service, watermark
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.service import Service
 from telerelay_agent.state import State, StateFile
+from telerelay_agent.watermark import Pattern
 from telerelay_endpoint.admission import Request
 from telerelay_endpoint.documents import Clock, Kind
+from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.payloads import Rules
 from tests.kit.fake_agent import EnrolledAgent, FakeAgentHandle
 from tests.kit.tenant import NOW, RULES
@@ -97,10 +101,20 @@ def test_nobody_sees_a_screen_without_the_mark_that_its_rules_want(
     stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.allowed == [PATH]
     # Here nobody can look for fonts.
+    watermark._face.cache_clear()
     monkeypatch.setenv("PATH", "")
     stage.service.asked(b"q" * 16, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.allowed == [PATH]
     assert stage.handle.refused == [(b"q" * 16, "UNSUPPORTED")]
+
+
+def test_a_mark_that_the_guard_does_not_take_refuses_one_client_and_ends_nothing(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.take_all(rules=replace(RULES, watermark="閲覧"))
+    monkeypatch.setattr(service, "render", lambda _: Pattern(1, bytes(LIMITS["guard_mark"] + 1)))
+    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    assert (stage.handle.allowed, stage.handle.refused) == ([], [(PATH, "UNSUPPORTED")])
 
 
 def test_it_says_once_when_it_begins_to_serve(stage: Stage) -> None:
@@ -180,6 +194,21 @@ def test_the_last_session_leaves_a_locked_desktop_where_the_rules_want_it(stage:
     stage.service.ended(ATTEMPT, "direct", "PATH_LOST", "session", 5, 1, 2)
     assert stage.desktop.locked == 0
     stage.service.ended("BBBB-BBBB", "direct", "DONE", "session", 5, 1, 2)
+    assert stage.desktop.locked == 1
+
+
+def test_the_desktop_is_locked_though_the_state_cannot_be_written(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stage.take_all(rules=replace(RULES, lock_on_disconnect=True))
+    stage.service.opened(ATTEMPT, "direct")
+
+    def is_full(**_changes: Any) -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    monkeypatch.setattr(stage.state, "update", is_full)
+    with pytest.raises(OSError, match="no space"):
+        stage.service.ended(ATTEMPT, "direct", "DONE", "session", 5, 1, 2)
     assert stage.desktop.locked == 1
 
 

@@ -1,11 +1,13 @@
 """The mark that the agent renders: what it says, readable on white and on black (docs/GUARD.md §13)."""
 
+import os
 import struct
 from datetime import UTC, datetime
+from pathlib import Path
 
 import pytest
 
-from telerelay_agent.watermark import WEIGHT, Pattern, mark_text, render
+from telerelay_agent.watermark import WEIGHT, Pattern, _face, mark_text, render
 from telerelay_core import SessionRules
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
@@ -29,6 +31,7 @@ def weights_of(pattern: Pattern) -> tuple[int, ...]:
         ("{time} 閲覧のみ", f"{SHOWN} 閲覧のみ 田中 c0ffee12"),
         ("a\tb\x1b", f"a b  田中 c0ffee12 {SHOWN}"),
         ("{other}", f"{{other}} 田中 c0ffee12 {SHOWN}"),
+        ("{label}{label}-{time}{time}{label}", f"田中-{SHOWN} c0ffee12"),
     ],
 )
 def test_the_text_names_person_device_and_time_each_once(rule: str, text: str) -> None:
@@ -64,7 +67,51 @@ def test_a_text_of_any_length_is_a_pattern_that_the_guard_takes(text: str) -> No
     )
 
 
+@pytest.mark.parametrize("letter", ["@", "W", "漢"])
+@pytest.mark.parametrize("rule", ["{label} ", "{label}", "{label}{device}{time}", "@", "漢"])
+def test_no_rule_and_no_label_make_more_than_the_guard_takes(rule: str, letter: str) -> None:
+    label = letter * (LIMITS["label_bytes"] // len(letter.encode()))
+    text = mark_text(rule * (LIMITS["label_bytes"] // len(rule.encode())), label, DEVICE, NOW)
+    assert len(text.encode()) <= 2 * LIMITS["label_bytes"] + len(f" c0ffee12 {SHOWN} ")
+    # What limits.toml says of it, with half as much again for a font of wider letters.
+    assert len(render(text).weights) * 3 // 2 <= 1_280 * 720 <= LIMITS["guard_mark"]
+
+
+def test_the_font_of_a_label_is_looked_for_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    _face.cache_clear()
+    render(mark_text("閲覧", "田中", DEVICE, NOW))
+    monkeypatch.setenv("PATH", "")
+    render(mark_text("閲覧", "田中", bytes.fromhex("0123456789abcdef"), NOW + 86_400 * 31))
+
+
+def fontconfig(folder: Path, said: bytes) -> None:
+    """Programs of fontconfig's names that say `said`."""
+    (folder / "said").write_bytes(said)
+    for name in ("fc-list", "fc-match"):
+        (folder / name).write_text(f"#!/bin/sh\nexec /bin/cat {folder}/said\n")
+        (folder / name).chmod(0o755)
+
+
+def test_a_fonts_file_may_have_any_name_and_may_go(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    file, _ = _face(frozenset("a"))
+    named = tmp_path / os.fsdecode(b"caf\xe9.ttf")
+    named.write_bytes(Path(file).read_bytes())
+    fontconfig(tmp_path, b"no face\n" + os.fsencode(named) + b"\t0\n")
+    monkeypatch.setenv("PATH", str(tmp_path))
+    _face.cache_clear()
+    render("a")
+    named.unlink()
+    with pytest.raises(TelerelayError, match="cannot be used") as raised:
+        render("a")
+    assert raised.value.code == "UNSUPPORTED"
+    # It is asked anew, not remembered.
+    fontconfig(tmp_path, os.fsencode(file) + b"\t0\n")
+    render("a")
+    _face.cache_clear()
+
+
 def test_a_text_that_no_font_can_write_is_no_mark(monkeypatch: pytest.MonkeyPatch) -> None:
+    _face.cache_clear()
     with pytest.raises(TelerelayError, match="no font on this machine") as raised:
         render(f"北町役場 {UNWRITTEN}")
     assert raised.value.code == "UNSUPPORTED"
