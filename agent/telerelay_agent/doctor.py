@@ -6,6 +6,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
+from telerelay_agent import state
 from telerelay_agent.desktop import parse_desktop
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.harden.plan import look
@@ -129,19 +130,30 @@ def _check_documents(folder: Path, lock: Sequence[str]) -> Iterator[Finding]:
             ),
         )
     if own.computer is not None and own.computer.document.rules.lock_on_disconnect:
-        yield from _check_lock(lock)
+        yield from _check_lock(folder, lock)
 
 
-def _check_lock(command: Sequence[str]) -> Iterator[Finding]:
+def _check_lock(folder: Path, command: Sequence[str]) -> Iterator[Finding]:
     """Whether the desktop can be locked, where the rules want it so."""
     check = Check("lock")
     try:
-        found = find_command(command)
+        # What is found at this terminal may be hidden from a unit, which has no DISPLAY.
+        agent = state.running(folder)
+        found = next(iter(find_command(command)), "") if agent is None else agent.lock
     except TelerelayError as error:
         yield check.failed(error, "telerelay-agent config show")
         return
     if found:
-        yield check.ok(f"{found[0]} locks the desktop", f"{found[0]} でデスクトップをロックします")
+        yield check.ok(f"{found} locks the desktop", f"{found} でデスクトップをロックします")
+    elif agent is not None:
+        yield check.fail(
+            "nobody is let in: the rules want the desktop locked, and the running agent cannot do that",
+            "どの端末も受け入れません: 利用規則が求めるロックを、動作中のエージェントは行えません",
+            (
+                "set desktop_lock_command, or DISPLAY in the agent's environment, and start the agent again",
+                "desktop_lock_command か環境変数 DISPLAY を設定し、エージェントを再起動してください",
+            ),
+        )
     else:
         yield check.fail(
             "nobody is let in: the rules want the desktop locked, and no program is known that does it",

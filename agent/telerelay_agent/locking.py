@@ -5,6 +5,8 @@ import os
 import shutil
 import subprocess
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Final
 
 import structlog
@@ -23,6 +25,8 @@ KNOWN: Final = (
     ("gnome-screensaver-command", "--lock"),
     ("light-locker-command", "--lock"),
 )
+_ASK: Final = {*(command[0] for command in KNOWN), "loginctl"}
+"""Programs that only ask another to lock: one that does not come to an end has locked nothing."""
 
 
 def find_command(
@@ -46,11 +50,19 @@ def find_command(
 class Locker:
     """Runs the command. One that failed is not promised again: nobody is let in under the rule any more."""
 
-    def __init__(self, command: Sequence[str], log: structlog.typing.FilteringBoundLogger) -> None:
-        """An empty `command`: this desktop cannot be locked."""
+    def __init__(
+        self,
+        command: Sequence[str],
+        log: structlog.typing.FilteringBoundLogger,
+        failed: Callable[[], None] = lambda: None,
+    ) -> None:
+        """An empty `command`: this desktop cannot be locked. `failed` is told when it could not be."""
         self._command = command
         self._log = log
+        self._failed = failed
         self._works = bool(command)
+        # One that draws the lock itself stays as long as it is locked.
+        self._may_stay = bool(command) and Path(command[0]).name not in _ASK
         self._running: subprocess.Popen[bytes] | None = None
         self._locking: asyncio.Task[None] | None = None
 
@@ -70,29 +82,39 @@ class Locker:
             await self._locking
 
     async def _lock(self) -> None:
-        status = await asyncio.to_thread(self._run)
-        self._works = status == 0
-        if self._works:
+        why_not = await asyncio.to_thread(self._run)
+        if why_not is None:
             self._log.info("desktop_locked")
-        else:
-            self._log.error("desktop_not_locked", status=status)
+            return
+        self._works = False
+        self._log.error("desktop_not_locked", reason=why_not)
+        self._failed()
 
-    def _run(self) -> int | None:
-        """What the command ended with; 0 too while it stays, as a locker does that draws the lock itself."""
-        if self._running is not None and self._running.poll() is None:
-            return 0
+    def _run(self) -> str | None:
+        """Why the command did not lock the desktop; None: it did, or stays because it draws the lock."""
+        if not self._command:
+            return "no program is known that does it"
+        if self._may_stay and self._running is not None and self._running.poll() is None:
+            return None
         try:
             # Not asyncio's: that kills what runs when the agent goes, and with it the lock. In a session of
             # its own, so that Ctrl-C at the agent's terminal unlocks nothing either.
-            self._running = subprocess.Popen(
+            running = self._running = subprocess.Popen(
                 self._command,
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 start_new_session=True,
             )
-            return self._running.wait(_ANSWER_S)
+        except OSError as error:
+            return str(error)
+        try:
+            status = running.wait(_ANSWER_S)
         except subprocess.TimeoutExpired:
-            return 0
-        except OSError:
-            return None
+            if self._may_stay:
+                return None
+            running.kill()
+            with suppress(subprocess.TimeoutExpired):
+                running.wait(_ANSWER_S)
+            return f"{self._command[0]} gave no answer within {_ANSWER_S} s"
+        return None if status == 0 else f"{self._command[0]} ended with status {status}"

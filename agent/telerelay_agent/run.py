@@ -55,13 +55,14 @@ async def _serve(
         path=path,
     )
     left = was_left(credentials.folder)
-    state = StateFile(credentials.folder, State(os.getpid(), desktop.address, int(time.time())))
+    began = State(os.getpid(), desktop.address, int(time.time()), lock=next(iter(desktop.lock), ""))
+    state = StateFile(credentials.folder, began)
     log.info("started", version=__version__)
     log.debug("started", desktop=desktop.address)
     source = _Source(credentials, own)
     fetching = Fetching(source.fetch)
     awake = Awake(credentials.folder / KEEP_AWAKE_FILE, log)
-    locker = Locker(desktop.lock, log)
+    locker = Locker(desktop.lock, log, lambda: state.update(lock=""))
     service = Service(agent, own, clock, state, log, fetching.want, locker)
     if left:
         service.left()
@@ -81,6 +82,9 @@ async def _serve(
                     turned_away = TelerelayError(event.code, "the node does not want this agent back")
                     agent.stop()
     finally:
+        if state.state.sessions:
+            # It is the agent that fails, and takes them along.
+            service.left()
         fetching_task.cancel()
         with suppress(asyncio.CancelledError):
             await fetching_task

@@ -16,7 +16,7 @@ from telerelay_endpoint.errors import TelerelayError
 
 LOCK_FILE = "run.lock"
 STATE_FILE = "state.json"
-_SCHEMA = "telerelay.agent-state/2"
+_SCHEMA = "telerelay.agent-state/3"
 _LOOK_S = 0.5
 
 
@@ -32,6 +32,8 @@ class State:
     last_code: str | None = None
     sessions: Mapping[str, str] = field(default_factory=dict)
     """The open sessions: how each travels ("wrapped", "direct"), by its attempt ID."""
+    lock: str = ""
+    """The program that locks the desktop; empty where none is known, or once it has failed."""
 
 
 class StateFile:
@@ -52,7 +54,8 @@ class StateFile:
         self._write()
 
     def _write(self) -> None:
-        # Not synced: after a crash of the machine no agent runs, so that nobody reads it.
+        # Not synced: it tells of an agent that runs and, by `was_left`, of a desktop that was left open, and
+        # neither outlives a crash of the machine.
         new = self._path.with_suffix(".new")
         descriptor = os.open(new, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, files.PRIVATE)
         with os.fdopen(descriptor, "w") as file:
