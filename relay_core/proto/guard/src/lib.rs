@@ -1,8 +1,8 @@
 //! The guard: what passes between a viewer and the office desktop, as pure state machines (docs/GUARD.md).
 //!
 //! A protocol break in the agent, above the session layer: bytes and time come in, bytes go out to two sinks. It knows no
-//! socket, no clock, no session. The same inputs give the same outputs, however they are cut. [`rfb::Guard`] follows the desktop and
-//! allocates nothing; [`redraw::Redraw`] draws its screen anew, with a mark over it.
+//! socket, no clock, no session. [`rfb::Guard`] follows the desktop and allocates nothing; its outputs do not depend on how its inputs
+//! are cut. [`redraw::Redraw`] draws the screen anew, with a mark over it, and asks the desktop for it in turns with what the client says.
 //!
 //! # How an owner drives it
 //!

@@ -102,7 +102,7 @@ impl Screen {
     /// A black one that the viewer knows.
     pub(crate) fn new(width: u16, height: u16) -> Result<Self, Refusal> {
         let (columns, rows) = (usize::from(width), usize::from(height));
-        if !(1..=limits::GUARD_PIXELS).contains(&(columns * rows)) {
+        if !is_drawable(width, height) {
             return Err(Refusal::DesktopSize { width, height });
         }
         Ok(Self {
@@ -225,6 +225,11 @@ impl Changed {
             height: bottom - top,
         }
     }
+}
+
+/// Whether a screen of this size is drawn.
+pub(crate) fn is_drawable(width: u16, height: u16) -> bool {
+    (1..=limits::GUARD_PIXELS).contains(&(usize::from(width) * usize::from(height)))
 }
 
 /// The parts of an area that lie in one tile each, row by row.

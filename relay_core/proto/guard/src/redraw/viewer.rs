@@ -1,6 +1,6 @@
 //! What the viewer wants to see, and how (docs/GUARD.md §12).
 use super::colours::PixelFormat;
-use super::screen::Area;
+use super::screen::{Area, is_drawable};
 use crate::feed::Feed;
 use crate::rfb::Refusal;
 use crate::rfb::client::{Fate, Picture};
@@ -94,7 +94,7 @@ impl Viewer {
     }
 }
 
-/// Nothing of it reaches the desktop as it is.
+/// Nothing of it reaches the desktop as it is, but for a screen's size.
 impl Picture for Viewer {
     fn pixel_format(&mut self, message: &[u8; 20], _: &mut Feed<'_>) -> Result<Fate, Refusal> {
         let [_, _, _, _, format @ ..] = message;
@@ -137,6 +137,16 @@ impl Picture for Viewer {
             self.continuous = Area::of(*area);
         }
         Fate::Drop
+    }
+
+    /// A screen that could not be drawn would end this session, and every later one until somebody at the office changed it back.
+    fn desktop_size(&mut self, [_, _, a, b, c, d, ..]: [u8; 8]) -> Fate {
+        let [width, height] = [[a, b], [c, d]].map(u16::from_be_bytes);
+        if is_drawable(width, height) {
+            Fate::Pass
+        } else {
+            Fate::Drop
+        }
     }
 
     fn fence(&mut self, _: u32) -> Option<u32> {

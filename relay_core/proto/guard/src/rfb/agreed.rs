@@ -137,6 +137,10 @@ impl Picture for Agreed {
         Fate::Pass
     }
 
+    fn desktop_size(&mut self, _: [u8; 8]) -> Fate {
+        Fate::Pass
+    }
+
     fn fence(&mut self, flags: u32) -> Option<u32> {
         Some(flags & !Fence::SYNC_NEXT)
     }

@@ -6,7 +6,7 @@ use super::fence::{Fence, is_marked};
 use super::refusal::Refusal;
 use crate::feed::{Feed, Stop};
 
-/// What the client's wishes for its picture come to: that is not the same where the guard follows (§5, §8) and where it draws (§13).
+/// What the client's wishes for its picture come to: that is not the same where the guard follows (§5, §8) and where it draws (§12).
 pub(crate) trait Picture {
     /// A `SetPixelFormat`.
     fn pixel_format(&mut self, message: &[u8; 20], feed: &mut Feed<'_>) -> Result<Fate, Refusal>;
@@ -19,6 +19,9 @@ pub(crate) trait Picture {
 
     /// An `EnableContinuousUpdates`.
     fn continuous(&mut self, message: &[u8; 10]) -> Fate;
+
+    /// A `SetDesktopSize`, by its head.
+    fn desktop_size(&mut self, head: [u8; 8]) -> Fate;
 
     /// The flags with which a fence goes on; `None`: it does not.
     fn fence(&mut self, flags: u32) -> Option<u32>;
@@ -63,6 +66,12 @@ impl Client {
 
     pub(crate) fn last_input(&self) -> Option<Moment> {
         self.last_input
+    }
+
+    /// Whether the desktop has heard a message in part: whatever is put there now becomes the middle of it, and what is behind is
+    /// read as messages that nobody has judged.
+    pub(crate) fn is_passing(&self) -> bool {
+        matches!(self.rest, Rest::Pass(_))
     }
 
     /// The rest of a message and the head of the next.
@@ -118,8 +127,12 @@ impl Client {
             150 => Ok(Rest::of(10, picture.continuous(&feed.peek()?))),
             Fence::TYPE => fence(feed, picture),
             251 => {
-                let [.., screens, _] = feed.peek::<8>()?;
-                Ok(self.unless_view_only(8 + 16 * u64::from(screens)))
+                let head: [u8; 8] = feed.peek()?;
+                let length = 8 + 16 * u64::from(head[6]);
+                Ok(match picture.desktop_size(head) {
+                    Fate::Pass => self.unless_view_only(length),
+                    Fate::Drop => Rest::Drop(length),
+                })
             }
             255 => match feed.peek()? {
                 [_, 0] => self.input::<12>(feed, now),

@@ -12,7 +12,7 @@ use super::vnc_auth::Secret;
 use crate::Machine;
 use crate::feed::{Feed, Held, Side, Sink, Stop};
 
-/// The most that a call gives to one side beyond the bytes that came in: a name, and the fixed parts around it.
+/// The most that a call gives to one side beyond the bytes that came in, where the guard follows: a name, and the fixed parts around it.
 pub const OWN: usize = limits::GUARD_NAME + 64;
 
 /// What the rules and the agent's configuration say about a session.
@@ -115,10 +115,17 @@ impl<M: Mode<R>, R: Running> Between<M, R> {
     /// What one side said was heard.
     fn heard(&mut self, stop: Stop, sink: &mut dyn Sink) -> Result<(), Refusal> {
         self.stopped(stop)?;
-        if let Some(running) = &mut self.running {
+        self.ask(sink);
+        Ok(())
+    }
+
+    /// Asks the desktop for what the viewer lacks, never within a message of the client.
+    fn ask(&mut self, sink: &mut dyn Sink) {
+        if let Some(running) = &mut self.running
+            && !self.client.is_passing()
+        {
             running.ask(sink);
         }
-        Ok(())
     }
 
     fn stopped(&mut self, stop: Stop) -> Result<(), Refusal> {
@@ -170,7 +177,7 @@ impl<M: Mode<R>, R: Running> Machine for Between<M, R> {
         match &mut self.running {
             Some(running) if self.refused.is_none() => {
                 let drawn = running.draw(room, sink);
-                running.ask(sink);
+                self.ask(sink);
                 drawn
             }
             _ => 0,

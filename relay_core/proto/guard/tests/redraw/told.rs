@@ -90,6 +90,49 @@ fn keys_and_pointer_arrive_and_nothing_of_the_rest() {
     }
 }
 
+/// Until a message of the client has come whole, nothing of the guard's own may stand in it: what is behind would begin another.
+#[test]
+fn what_the_guard_asks_for_never_stands_in_a_message_of_the_client() {
+    let mut message = vec![251, 0, 0, 64, 0, 48, 1, 0];
+    message.extend([6, 0, 0, 0, 0, 0, 0, 8, 7, 7, 7, 7, 7, 7, 7, 7]);
+    for cut in 1..message.len() {
+        let mut play = begun();
+        play.says.extend([150, 1, 0, 0, 0, 0, 2, 128, 1, 224]);
+        play.settle();
+        let asked = play.desk.requests.len();
+        play.says.extend(&message[..cut]);
+        play.settle();
+        play.desk.paint([0, 0, 1, 1], |_, _| [1, 2, 3]);
+        play.settle();
+        play.says.extend(&message[cut..]);
+        play.settle();
+        assert_eq!(play.desk.messages.last(), Some(&message), "cut at {cut}");
+        assert_eq!(play.desk.requests.len(), asked + 1, "cut at {cut}");
+        play.check(&CANVAS, |_, _| 0);
+    }
+}
+
+#[test]
+fn a_size_that_could_not_be_drawn_is_not_asked_of_the_desktop() {
+    for (width, height, is_told) in [
+        (7_680_u16, 4_320_u16, true),
+        (7_681, 4_320, false),
+        (65_535, 65_535, false),
+        (0, 9, false),
+    ] {
+        let mut play = begun();
+        let mut message = vec![251, 0];
+        message.extend(width.to_be_bytes());
+        message.extend(height.to_be_bytes());
+        message.extend([1, 0]);
+        message.extend([9; 16]);
+        play.says.extend(&message);
+        play.settle();
+        assert_eq!(play.desk.messages.last() == Some(&message), is_told);
+        assert_eq!(play.refused, None);
+    }
+}
+
 #[test]
 fn texts_and_colour_maps_of_the_desktop_go_nowhere_and_a_bell_rings() {
     let mut play = begun();
