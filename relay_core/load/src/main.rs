@@ -140,7 +140,7 @@ enum Traffic {
         /// Both ends speak TLS: whom homes trust, and the office's chain with its key.
         #[arg(long, num_args = 2, value_names = ["CA", "OFFICE"])]
         tls: Vec<PathBuf>,
-        /// The ends are a viewer and a desktop, as a guard between them wants it.
+        /// The ends are a viewer and a desktop, as a guard between them that follows wants it; one that draws refuses so large a screen.
         #[arg(long)]
         rfb: bool,
     },

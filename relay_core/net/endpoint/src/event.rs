@@ -1,5 +1,6 @@
 //! What an endpoint tells: to Python, to the load driver.
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::time::Duration;
 
 use telerelay_outer::PathKind;
@@ -93,6 +94,8 @@ pub struct Notice {
     /// What is shown.
     pub text: String,
     answer: mpsc::Sender<(NoticeHash, bool)>,
+    /// One answer of each notice has room in the channel, and no second is sent.
+    is_answered: Arc<AtomicBool>,
 }
 
 impl Notice {
@@ -106,13 +109,16 @@ impl Notice {
             hash: notice.hash,
             text: notice.text.to_string(),
             answer,
+            is_answered: Arc::default(),
         }
     }
 
     /// Tells what the person answered: a no ends the session. An answer to a session that has ended, or a second one, changes nothing.
     pub fn answer(&self, is_confirmed: bool) {
-        // Full or closed: it was answered before, or nobody waits any more.
-        let _answered = self.answer.try_send((self.hash, is_confirmed));
+        if !self.is_answered.swap(true, Ordering::Relaxed) {
+            // Closed: nobody waits any more.
+            let _answered = self.answer.try_send((self.hash, is_confirmed));
+        }
     }
 }
 

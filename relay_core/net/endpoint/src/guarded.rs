@@ -14,11 +14,14 @@ use telerelay_wire::{Code, Moment, limits};
 
 use crate::local::Local;
 
+/// The most that a desktop leaves untaken before it is not read any more: a piece of the client's stream becomes twice as long at most.
+const UNHEARD: usize = 2 * limits::LOCAL_READ;
+
 /// A guard, and what it has for the desktop.
 #[derive(Debug)]
 pub(crate) struct Guarded {
     guard: Box<dyn Machine>,
-    /// What the desktop has not taken yet: what became of one piece of the client's stream, and a handshake.
+    /// What the desktop has not taken yet: what became of one piece of the client's stream, and the guard's own.
     for_desktop: Vec<u8>,
     /// The viewer's answers of one call.
     for_client: Vec<u8>,
@@ -62,9 +65,14 @@ impl Guarded {
         }
     }
 
-    /// How many bytes of the desktop may be taken.
+    /// How many bytes of the desktop may be taken. None of one that writes and does not read: each update that it says has the guard
+    /// ask for the next.
     pub(crate) fn room<R: Role>(&self, session: &Session<R>) -> usize {
-        self.guard.desktop_room(session.room_for_local())
+        if self.for_desktop.len() > UNHEARD {
+            0
+        } else {
+            self.guard.desktop_room(session.room_for_local())
+        }
     }
 
     /// Draws for the viewer as far as there is room: whether anything was drawn.

@@ -217,7 +217,6 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         let mut buffer = vec![0; limits::LOCAL_READ];
         loop {
             let mut moved = self.read_local(&mut buffer);
-            moved |= self.draw();
             moved |= self.write_path()?;
             moved |= self.read_path()?;
             self.time_passed();
@@ -226,6 +225,8 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
                 return Err(StackError::Unproven);
             }
             moved |= self.write_local();
+            // Behind all that may have changed what the viewer waits for, or what there is room for.
+            moved |= self.draw();
             self.side.turned(&mut self.session);
             self.heed_events();
             moved |= self.write_path()?;
