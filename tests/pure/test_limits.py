@@ -51,6 +51,7 @@ OTHER_NAMES: Final = {
     "_LINE": "pixels of a watermark",
     "_WINDOW_S": "the time that a view on the screen tells of",
     "ALGORITHM": "RFC 9052",
+    "APPLICATION_DATA": "RFC 8446",
     "CHAIN": "RFC 9360",
     "CURRENT": "the version of the terms",
     "DAY_MINUTES": "a day",
