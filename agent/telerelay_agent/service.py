@@ -144,8 +144,9 @@ class Service:
 
     def opened(self, attempt: str, path_kind: str) -> None:
         """A session is open; `path_kind`: how this end's leg travels, "wrapped" or "direct"."""
-        self._log.info("session_opened", attempt=attempt, path_kind=path_kind)
+        # Before anything else: an agent that is killed from here on locks the desktop when it is back.
         self._state.update(sessions={**self._state.state.sessions, attempt: path_kind})
+        self._log.info("session_opened", attempt=attempt, path_kind=path_kind)
 
     def ended(
         self,
