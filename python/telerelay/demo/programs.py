@@ -63,7 +63,7 @@ class Commands:
         """
         status, out, error = await self.complete(*command, said=said, timeout=timeout)
         if status != 0:
-            raise ProgramError(command[0], f"ended with status {status}", _tail(error))
+            raise ProgramError(_name(command), f"ended with status {status}", _tail(error))
         return out.decode()
 
     async def complete(
@@ -77,7 +77,7 @@ class Commands:
         try:
             out, error = await asyncio.wait_for(process.communicate(said.encode()), timeout)
         except TimeoutError:
-            raise ProgramError(command[0], f"did not end within {timeout:.0f} s", "") from None
+            raise ProgramError(_name(command), f"did not end within {timeout:.0f} s", "") from None
         finally:
             await _stop(process)
         return process.returncode, out, error
@@ -181,6 +181,11 @@ class Program:
 
     async def _ending(self) -> str:
         return f"ended with status {await self.process.wait()}"
+
+
+def _name(command: tuple[str, ...]) -> str:
+    """A command as a person tells it from the others of its program: `telerelay-agent enrol`."""
+    return " ".join(command[:2])
 
 
 async def _stop(process: Process) -> None:
