@@ -13,7 +13,7 @@ PACKAGES := .venv/.packages
 CORE := .venv/.core
 CORE_SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find relay_core -type f \
 	\( -name '*.rs' -o -name 'Cargo.toml' -o -name 'pyproject.toml' -o -path 'relay_core/spec/*.toml' -o -name pyo3.conf \))
-PYPROJECTS := python/pyproject.toml agent/pyproject.toml client/pyproject.toml
+PYPROJECTS := python/pyproject.toml agent/pyproject.toml client/pyproject.toml loadtest/pyproject.toml
 COMPILED := python/hatch_build.py python/telerelay/routing/decide.py python/telerelay/routing/decide.pxd
 
 help: ## tell what there is

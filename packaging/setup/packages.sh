@@ -3,4 +3,4 @@
 set -euo pipefail
 
 build/uv/bin/uv pip install --quiet --python .venv/bin/python --no-deps --no-build-isolation --no-config --offline \
-    -e python -e agent -e client
+    -e python -e agent -e client -e loadtest

@@ -1,0 +1,35 @@
+"""Entry point of the command `telerelay-loadtest`. Each command is a file in `commands`, added here."""
+
+from typing import Annotated, NoReturn
+
+import typer
+from typer.core import TyperGroup
+
+from telerelay_endpoint import console
+from telerelay_loadtest import __version__
+
+app = typer.Typer(name="telerelay-loadtest", no_args_is_help=True)
+
+
+def main() -> NoReturn:
+    """Run the command that the arguments name."""
+    program = typer.main.get_command(app)
+    if not isinstance(program, TyperGroup):
+        raise TypeError("an application with a callback is a group")
+    console.run(program)
+
+
+def _print_version(asked: bool) -> None:  # noqa: FBT001 — as typer calls it
+    if asked:
+        typer.echo(f"telerelay-loadtest {__version__}")
+        raise typer.Exit
+
+
+@app.callback()
+def telerelay_loadtest(
+    *,
+    _version: Annotated[
+        bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
+    ] = False,
+) -> None:
+    """Play an organisation's morning against a relay, and say whether it holds and how many nodes it takes."""
