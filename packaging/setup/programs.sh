@@ -28,6 +28,8 @@ programs=(
     faketime:faketime
     systemd-analyze:systemd
     fc-match:fontconfig
+    prometheus:prometheus
+    promtool:prometheus
 )
 files=(
     /usr/include/stdlib.h:libc6-dev
@@ -63,6 +65,8 @@ if [ "$(id -u)" -ne 0 ]; then
     exit 1
 fi
 echo "setup: installing ${missing[*]}"
+# The package's own service would listen for everybody; tests and `make observe` start a Prometheus of their own.
+[[ " ${missing[*]} " != *" prometheus "* ]] || ln -sfn /dev/null /etc/systemd/system/prometheus.service
 export DEBIAN_FRONTEND=noninteractive
 apt-get update -qq
 apt-get install -qq -y --no-install-recommends "${missing[@]}" >/dev/null
