@@ -48,12 +48,14 @@ demo: setup ## show a real desktop through the relay; KEEP=1 leaves it running
 test: setup lint ## everything that CI runs: lint, Rust tests, Python tests
 	@mkdir -p build
 	cargo test --workspace --locked --quiet 2>&1 | tee build/rust-tests.txt
-	@# Most of them wait for something: side by side both halves take little longer than one.
-	@echo "$(BIN)/pytest tests/node, and beside it tests/desktop tests/faults tests/pure"; \
-	$(BIN)/pytest tests/desktop tests/faults tests/pure >build/beside-tests.txt 2>&1 & beside=$$!; \
+	@# Most of them wait for something: side by side the parts take little longer than the longest of them.
+	@echo "$(BIN)/pytest tests/node, and beside it tests/desktop with tests/faults, and tests/pure"; \
+	$(BIN)/pytest tests/desktop tests/faults >build/desktop-tests.txt 2>&1 & desktop=$$!; \
+	$(BIN)/pytest tests/pure >build/pure-tests.txt 2>&1 & pure=$$!; \
 	failed=0; $(BIN)/pytest tests/node || failed=$$?; \
-	wait $$beside || failed=$$?; \
-	cat build/beside-tests.txt; exit $$failed
+	wait $$desktop || failed=$$?; \
+	wait $$pure || failed=$$?; \
+	cat build/desktop-tests.txt build/pure-tests.txt; exit $$failed
 	@awk '/^test result:/ {passed += $$4; failed += $$6} END {printf "rust: %d passed, %d failed\n", passed, failed}' build/rust-tests.txt
 
 lint: setup ## formatting, clippy, ruff, types, stubs, import contracts
