@@ -194,7 +194,7 @@ class Service:
             idle_timeout_s=allowed.rules.idle_timeout,
             view_only=allowed.rules.view_only,
             watermark=self._watermark(allowed, client),
-            shown=[f"sessions={allowed.rules.sessions}"],
+            shown=[f"sessions={allowed.rules.sessions}", *(["watermark"] if allowed.rules.watermark else [])],
             notices=allowed.rules.notices,
             ends=None if allowed.ends is None else (min(allowed.ends.at - now, UINT32), allowed.ends.code),
         )

@@ -172,9 +172,9 @@ async def test_a_guarded_desktop_passes(office: Office, desktop: Desktop) -> Non
     async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
         proved = await office.prove(desktop, "--only", names(*OF_THE_DESKTOP), "--json")
     assert proved.errors == ""
-    # Somebody who types cannot be somebody who only looks.
+    # Somebody who types cannot be somebody who only looks, and nothing is drawn anew here.
     untested = {name for name, outcome in proved.outcomes.items() if outcome != "pass"}
-    assert untested == {"view-only"}, proved.out
+    assert untested == {"view-only", "clipboard-in-halves"}, proved.out
     assert proved.status == 0
     await _report_is_good(office, proved.record)
 
@@ -228,8 +228,20 @@ async def test_an_open_agent_fails_and_what_leaks_is_named(office: Office, deskt
     outcomes = proved.outcomes
     assert (outcomes["picture"], outcomes["keys"]) == ("pass", "pass")
     leaks = {name for name, outcome in outcomes.items() if outcome == "fail"}
-    # A long list of encodings harms nobody.
-    assert leaks == outcomes.keys() - {"picture", "keys", "encodings-many"}, proved.out
+    # A long list of encodings harms nobody, and who has no guard draws nothing anew.
+    assert leaks == outcomes.keys() - {"picture", "keys", "encodings-many", "clipboard-in-halves"}, proved.out
+    # Each form of a text arrives by itself, and not only what was copied to compare.
+    seen = {one["id"]: one["why"]["en"] for one in proved.record["tries"]}
+    arrived = {name for name, why in seen.items() if why == "the text could be pasted at the office"}
+    forms = ("plain", "pieces", "long", "hidden", "extended", "unasked")
+    assert arrived == {f"clipboard-in-{form}" for form in forms}, proved.out
+
+
+async def test_a_guard_that_draws_anew_puts_nothing_into_a_message(office: Office, desktop: Desktop) -> None:
+    office.publish(replace(RULES, watermark="{label}"))
+    async with office.machines.agent(f"{desktop.host}:{desktop.port}"):
+        proved = await office.prove(desktop, "--only", "picture,clipboard-in-halves", "--json")
+    assert set(proved.outcomes.values()) == {"pass"}, proved.out
 
 
 async def test_who_may_only_look_types_nothing(office: Office, desktop: Desktop) -> None:

@@ -1,25 +1,30 @@
 """What `telerelay prove` makes of its tries, and what it says by hand, without a desktop."""
 
 import asyncio
+import json
 import random
 import re
 import ssl
 from dataclasses import replace
 from pathlib import Path
 from struct import pack
+from typing import Any
 
 import pytest
+import typer
 from PIL import Image
 
 from telerelay.authority.organisation import new_organisation
-from telerelay.authority.profile import certify_client
+from telerelay.authority.profile import certify_agent, certify_client
+from telerelay.authority.signing import Signer, sign
+from telerelay.cli.prove import _conclude
 from telerelay.prove import messages
 from telerelay.prove.foreign import found_foreign
 from telerelay.prove.ground import Asked, Ground
 from telerelay.prove.hello import Offer, client_hello, read_reply, record_length
 from telerelay.prove.messages import Clipboard
 from telerelay.prove.page import verdict_of
-from telerelay.prove.report import check, record, write
+from telerelay.prove.report import TYP, check, record, write
 from telerelay.prove.requirements import REQUIREMENTS
 from telerelay.prove.run import Proof, Result, choose
 from telerelay.prove.trial import Try
@@ -27,9 +32,10 @@ from telerelay.prove.tries import CATALOGUE
 from telerelay.prove.verdicts import NotTestedError, Outcome, Said, Verdict, passed
 from telerelay.prove.watch import Marker
 from telerelay_endpoint.certificates import Role, RoleKey, format_chain
+from telerelay_endpoint.console import Console, rfc3339
 from telerelay_endpoint.credentials import KEY_FILE, Credentials, Relay
 from telerelay_endpoint.errors import TelerelayError
-from telerelay_endpoint.keys import make_key, write_key_file
+from telerelay_endpoint.keys import load_key_file, make_key, write_key_file
 from telerelay_endpoint.lines import ClusterLine
 from tests.kit.hostile.node import handshake
 
@@ -127,13 +133,23 @@ def test_a_part_of_the_tries_proves_nothing(credentials: Credentials) -> None:
 
 @pytest.fixture
 def credentials(tmp_path: Path) -> Credentials:
-    folder = tmp_path / "client"
+    return enrolled(tmp_path, Role.CLIENT, NOW)
+
+
+def enrolled(home: Path, role: Role, now: int) -> Credentials:
+    """A device of this role, enrolled at that time (Unix seconds)."""
+    folder = home / str(role)
     folder.mkdir()
-    organisation = new_organisation("Kitamachi", NOW)
+    organisation = new_organisation("Kitamachi", now)
     issuer, key = organisation.roles[RoleKey.ISSUER], make_key()
     write_key_file(folder / KEY_FILE, key)
-    leaf = certify_client(key.public_key(), issuer.certificate, issuer.key, NOW)
-    relay = Relay(Role.CLIENT, ClusterLine((bytes(32), bytes(32)), ()), "auditor")
+    by_issuer = (issuer.certificate, issuer.key, now)
+    leaf = (
+        certify_client(key.public_key(), *by_issuer)
+        if role is Role.CLIENT
+        else certify_agent(key.public_key(), bytes(10), *by_issuer)
+    )
+    relay = Relay(role, ClusterLine((bytes(32), bytes(32)), ()), "auditor")
     return Credentials(folder, relay, (leaf, issuer.certificate), organisation.root.certificate)
 
 
@@ -159,6 +175,85 @@ def test_a_report_is_taken_from_its_own_organisation_only(credentials: Credentia
     signed.write_bytes(signed.read_bytes()[:-1] + b"\0")
     with pytest.raises(TelerelayError, match="signature"):
         check(tmp_path / "out", credentials.root)
+
+
+def test_a_report_is_by_the_client_that_it_names(credentials: Credentials, tmp_path: Path) -> None:
+    reported = record(tried((PASS, True)), credentials)
+    for name in ("device", "organisation"):
+        write(tmp_path / "out", {**reported, name: bytes(32).hex()}, credentials)
+        with pytest.raises(TelerelayError, match="names another device"):
+            check(tmp_path / "out", credentials.root)
+    agent = enrolled(tmp_path, Role.AGENT, NOW)
+    write(tmp_path / "out", record(tried((PASS, True)), agent), agent)
+    with pytest.raises(TelerelayError, match="a device of the role agent"):
+        check(tmp_path / "out", agent.root)
+
+
+def test_a_report_may_outlive_its_certificates_but_not_begin_outside_of_them(tmp_path: Path) -> None:
+    began = NOW - 20 * 365 * 86_400
+    credentials = enrolled(tmp_path, Role.CLIENT, began)
+    reported = record(replace(tried((PASS, True)), began=began), credentials)
+    write(tmp_path / "out", reported, credentials)
+    assert check(tmp_path / "out", credentials.root) == reported
+    for outside in (began - 86_400, NOW):
+        write(tmp_path / "out", {**reported, "time": rfc3339(outside)}, credentials)
+        with pytest.raises(TelerelayError) as refused:
+            check(tmp_path / "out", credentials.root)
+        assert refused.value.code == "DOCUMENT"
+
+
+def test_the_page_beside_a_report_is_the_one_that_is_made_of_it(
+    credentials: Credentials, tmp_path: Path
+) -> None:
+    write(tmp_path / "out", record(tried((FAIL, True)), credentials), credentials)
+    page = tmp_path / "out" / "prove.html"
+    page.write_bytes(page.read_bytes().replace(b"Not guarded", b"Guarded"))
+    with pytest.raises(TelerelayError, match=r"prove\.html is not the page"):
+        check(tmp_path / "out", credentials.root)
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        {"tries": None},
+        {"tries": [{}]},
+        {"requirements": [1]},
+        {"counts": []},
+        {"signature": {"chain": []}},
+        {"time": "yesterday"},
+        {"time": 0},
+        {"asked": {"computer": None, "watch": None}},
+    ],
+)
+def test_what_is_signed_and_no_report_is_refused(
+    credentials: Credentials, tmp_path: Path, damage: dict[str, Any]
+) -> None:
+    reported = record(tried((PASS, True)), credentials)
+    write(tmp_path / "out", reported, credentials)
+    encoded = json.dumps({**reported, **damage}).encode()
+    signer = Signer(
+        credentials.organisation, credentials.chain[0], load_key_file(credentials.folder / KEY_FILE)
+    )
+    (tmp_path / "out" / "prove.json").write_bytes(encoded)
+    (tmp_path / "out" / "prove.cose").write_bytes(sign(TYP, encoded, signer))
+    with pytest.raises(TelerelayError) as refused:
+        check(tmp_path / "out", credentials.root)
+    assert refused.value.code == "DOCUMENT"
+
+
+def test_what_a_report_says_is_no_command_to_a_terminal(
+    credentials: Credentials, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    hostile = "\x1b]0;owned\x07\u202e"
+    result = Result(CATALOGUE[0], Verdict(FAIL, Said(hostile, hostile), (hostile,)), 0.1)
+    reported = record(Proof(Asked("0000-0000-0000-0000-0"), NOW, (result,)), credentials)
+    reported["tries"][0]["id"] = hostile
+    write(tmp_path / "out", reported, credentials)
+    with pytest.raises(typer.Exit):
+        _conclude(Console(json=False, lang="en"), check(tmp_path / "out", credentials.root), Path("out"))
+    shown = capsys.readouterr().out
+    assert "owned" in shown
+    assert all(character.isprintable() or character == "\n" for character in shown)
 
 
 def test_the_verdict_names_what_is_missing(credentials: Credentials) -> None:
@@ -230,6 +325,8 @@ def test_answers_to_it() -> None:
     )
     assert agreed.is_hybrid
     assert agreed.agrees
+    with pytest.raises(ValueError, match="neither"):
+        read_reply(bytes.fromhex("160303 0004 02000000"))
     with pytest.raises(ValueError, match="neither"):
         read_reply(bytes.fromhex("1703030001 00"))
 

@@ -19,6 +19,7 @@ from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.console import Console, JsonOption, LangOption, columns
 from telerelay_endpoint.credentials import Credentials, load_credentials
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.escaping import escape
 
 NOT_MET: Final = 9
 """Exit code: checked, and not met."""
@@ -55,7 +56,7 @@ def prove(
     list_: Annotated[bool, typer.Option("--list", help="Show the tries and make none.")] = False,
     check_: Annotated[
         Path | None,
-        typer.Option("--check", metavar="DIR", help="Check the signature of a report instead, and show it."),
+        typer.Option("--check", metavar="DIR", help="Check who signed a report instead, and show it."),
     ] = None,
     out: Annotated[Path, typer.Option(metavar="DIR", help="Where the report goes.")] = Path("prove"),
     data: Annotated[
@@ -139,7 +140,8 @@ def _tell(console: Console, result: Result) -> None:
     """One line when a try is over, for somebody who watches."""
     verdict = result.verdict
     lines = [
-        f"{_SIGNS[verdict.outcome]} {result.tried.id}  {why}  {result.seconds:.1f} s" for why in verdict.why
+        f"{_SIGNS[verdict.outcome]} {result.tried.id}  {escape(why)}  {result.seconds:.1f} s"
+        for why in verdict.why
     ]
     console.progress(*lines)
 
@@ -150,9 +152,9 @@ def _conclude(console: Console, reported: dict[str, Any], folder: Path) -> None:
     rows = [
         [
             _SIGNS[Outcome(row["outcome"])],
-            row["id"],
-            " ".join(row["requirements"]),
-            console.text(**row["why"]),
+            escape(row["id"]),
+            escape(" ".join(row["requirements"])),
+            escape(console.text(**row["why"])),
         ]
         for row in reported["tries"]
         if row["outcome"] != Outcome.PASS
@@ -161,9 +163,11 @@ def _conclude(console: Console, reported: dict[str, Any], folder: Path) -> None:
     passed, broken, open_ = (counts[outcome] for outcome in Outcome)
     lines = [
         *([columns(["", "", "", ""], rows).lstrip("\n"), ""] if rows else []),
-        console.text(
-            f"{passed} passed, {broken} failed, {open_} not tested here",
-            f"合格 {passed}、不合格 {broken}、未検査 {open_}",
+        escape(
+            console.text(
+                f"{passed} passed, {broken} failed, {open_} not tested here",
+                f"合格 {passed}、不合格 {broken}、未検査 {open_}",
+            )
         ),
         console.text(*sentence),
         str(folder / PAGE_FILE),

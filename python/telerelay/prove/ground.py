@@ -19,7 +19,11 @@ SILENCE_S: Final = LIMITS["prove_silence_ms"] / 1000
 END_S: Final = LIMITS["prove_end_s"]
 DESKTOP_ENDS: Final = ("DESKTOP_LOST", "DESKTOP_PROTOCOL", "DONE")
 """How a session ends whose desktop has ended it: what was said had reached it."""
+GUARD_ENDS: Final = ("POLICY_FILE", "POLICY_UNKNOWN", "UNSUPPORTED")
+"""How a session ends that the guard refuses behind its screen's first answer (GUARD.md §10)."""
+TEXT_CAME: Final = Said("a text of the office came home", "職場の文字列が自宅側に届いた")
 _SESSIONS_RULE: Final = "sessions=1"
+_WATERMARK_RULE: Final = "watermark"
 
 
 @dataclass(frozen=True)
@@ -61,12 +65,18 @@ class Ground:
             )
         return self._watch
 
+    @property
+    def has_watermark(self) -> bool:
+        """Whether the agent says that it draws the screen anew, with a mark over it."""
+        return self._way is not None and _WATERMARK_RULE in self._way.rules
+
     async def stand(self) -> None:
         """Open the way, unless it is open, with the session beside.
 
         Raises TelerelayError where no session can be had at all: the code that says why.
         """
-        if self._neighbour is not None and not self._neighbour.is_over:
+        beside = self._neighbour
+        if beside is not None and not beside.is_over and not beside.heard.strange:
             return
         await self.leave()
         self._way = await self._stack.enter_async_context(open_way(self.credentials, self.asked.computer))
@@ -112,8 +122,6 @@ class Ground:
             viewer = await self.fresh(encodings)
             self._fresh.remove(viewer)
             self._kept[name] = viewer
-        viewer.heard.texts.clear()
-        viewer.heard.needles.clear()
         return viewer
 
     async def neighbour(self) -> Viewer:
@@ -124,10 +132,19 @@ class Ground:
         return self._neighbour
 
     async def harm(self) -> list[Said]:
-        """What a try did, whatever it was about: what came back and is no screen, a desktop taken down."""
-        viewers = [*self._fresh, *self._kept.values()]
+        """What came since the last try or of this one, whatever it was about, each told once.
+
+        What came back and is no screen, in whichever session and however late; a desktop taken down.
+        """
+        beside = self._neighbour
+        viewers = [*self._fresh, *self._kept.values(), *([beside] if beside else [])]
         harm = [Said(one, one) for viewer in viewers for one in viewer.heard.strange]
-        if (beside := self._neighbour) is not None and beside.is_over:
+        if any(viewer.heard.has_text for viewer in viewers):
+            harm.append(TEXT_CAME)
+        for viewer in viewers:
+            viewer.heard.texts.clear()
+            viewer.heard.needles.clear()
+        if beside is not None and beside.is_over:
             code = await beside.session.end(END_S)
             if code in DESKTOP_ENDS:
                 harm.append(Said(f"the session beside: {code}", f"並行する接続: {code}"))

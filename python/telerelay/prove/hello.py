@@ -11,9 +11,14 @@ from telerelay.prove.tls13 import HEAD_SIZE
 _HYBRID, _X25519, _P256 = 0x11EC, 0x001D, 0x0017
 _TLS_1_2, _TLS_1_3 = 0x0303, 0x0304
 ALERT, HANDSHAKE = 21, 22
+CLOSE_NOTIFY, PROTOCOL_VERSION = 0, 70
+"""Numbers of alerts (RFC 8446 §6)."""
 _CLIENT_HELLO, _SERVER_HELLO = 1, 2
+_BEFORE_SESSION_LENGTH: Final = 38
+"""Bytes of a ServerHello up to the length of its session ID: head, version and random."""
 _SUPPORTED_GROUPS, _POINT_FORMATS, _SIGNATURES, _ALPN, _VERSIONS, _KEY_SHARE = 10, 11, 13, 16, 43, 51
-_PROTOCOL: Final = b"telerelay-inner/1"
+INNER: Final = b"telerelay-inner/1"
+"""The protocol that an agent answers to."""
 # Of ML-KEM's encapsulation key: one of zeros is well-formed (FIPS 203 §7.2). And of X25519's.
 _LATTICE_SIZE, _CURVE_SIZE = 1184, 32
 # TLS_AES_128_GCM_SHA256, and of TLS 1.2 ECDHE-ECDSA and ECDHE-RSA with AES-GCM.
@@ -49,12 +54,17 @@ class Reply:
         return self.version is not None and not self.retry
 
     @property
+    def refuses(self) -> bool:
+        """Whether it was refused in words. An end without a refusal may be the path's."""
+        return is_refusal(self.alert)
+
+    @property
     def is_hybrid(self) -> bool:
         """Whether it agreed to TLS 1.3 with the hybrid group."""
         return self.agrees and (self.version, self.group) == (_TLS_1_3, _HYBRID)
 
 
-def client_hello(offer: Offer, share: bytes | None = None) -> bytes:
+def client_hello(offer: Offer, share: bytes | None = None, protocol: bytes = INNER) -> bytes:
     """One record with the ClientHello. `share`: its key share; without one nobody can open the answer."""
     if share is None:
         share = bytes(_LATTICE_SIZE if offer is Offer.HYBRID else 0) + secrets.token_bytes(_CURVE_SIZE)
@@ -63,7 +73,7 @@ def client_hello(offer: Offer, share: bytes | None = None) -> bytes:
     groups = [group, _P256] if offer is Offer.OLD else [group]
     extensions = _extension(_SUPPORTED_GROUPS, vector(b"".join(one.to_bytes(2) for one in groups), 2))
     extensions += _extension(_SIGNATURES, vector(bytes.fromhex("0403 0503 0804"), 2))
-    extensions += _extension(_ALPN, vector(vector(_PROTOCOL, 1), 2))
+    extensions += _extension(_ALPN, vector(vector(protocol, 1), 2))
     if offer is Offer.OLD:
         extensions += _extension(_POINT_FORMATS, vector(b"\0", 1))
     else:
@@ -73,6 +83,11 @@ def client_hello(offer: Offer, share: bytes | None = None) -> bytes:
     body += vector(_SUITES, 2) + vector(b"\0", 1) + vector(extensions, 2)
     message = bytes([_CLIENT_HELLO]) + vector(body, 3)
     return bytes([HANDSHAKE]) + _TLS_1_2.to_bytes(2) + vector(message, 2)
+
+
+def is_refusal(alert: int | None) -> bool:
+    """Whether an alert, or none, says that the other side does not go on with what it was shown."""
+    return alert is not None and alert != CLOSE_NOTIFY
 
 
 def record_length(begun: bytes) -> int | None:
@@ -85,12 +100,12 @@ def read_reply(record: bytes) -> Reply:
     kind, content = record[0], record[HEAD_SIZE:]
     if kind == ALERT and len(content) >= 2:  # noqa: PLR2004 — level and number
         return Reply(alert=content[1])
-    if kind != HANDSHAKE or not content or content[0] != _SERVER_HELLO:
+    if kind != HANDSHAKE or len(content) <= _BEFORE_SESSION_LENGTH or content[0] != _SERVER_HELLO:
         raise ValueError("neither an alert nor a ServerHello")
     version, group, share = int.from_bytes(content[4:6]), None, b""
-    random = content[6:38]
-    session = content[38]
-    extensions = content[38 + 1 + session + 3 :]
+    random = content[6:_BEFORE_SESSION_LENGTH]
+    session = content[_BEFORE_SESSION_LENGTH]
+    extensions = content[_BEFORE_SESSION_LENGTH + 1 + session + 3 :]
     rest = extensions[2 : 2 + int.from_bytes(extensions[:2])]
     while rest:
         number, length = int.from_bytes(rest[:2]), int.from_bytes(rest[2:4])

@@ -14,6 +14,7 @@ from typing import Any, Final
 import cbor2
 
 from telerelay.prove.hello import record_length
+from telerelay.prove.tls13 import HEAD_SIZE
 from telerelay.prove.way import PROGRAM, Answer
 from telerelay_core import format_attempt_id
 from telerelay_endpoint.credentials import CHAIN_FILE, KEY_FILE, Credentials
@@ -21,10 +22,11 @@ from telerelay_endpoint.limits import LIMITS
 from telerelay_endpoint.strict_cbor import encode
 
 _ANSWER_S: Final = LIMITS["prove_answer_s"]
-_PROTOCOL: Final = "telerelay/1"
+PROTOCOL: Final = "telerelay/1"
+"""The protocol that a node answers to."""
 _HELLO, _WELCOME, _ERROR, _CONNECT, _PAIRED, _PATH = 0x01, 0x02, 0x03, 0x23, 0x25, 0x30
 _CRITICAL, _CLIENT_ROLE = 1, 1
-_ATTEMPT_SIZE, _INSTANCE_SIZE, _HEAD_SIZE = 5, 16, 4
+_ATTEMPT_SIZE, _INSTANCE_SIZE, _FRAME_HEAD_SIZE = 5, 16, 4
 
 
 class Leg:
@@ -76,26 +78,45 @@ class Leg:
         self._writer.write(len(body).to_bytes(2) + bytes([kind, _CRITICAL]) + body)
 
     async def _receive(self) -> tuple[int, bytes]:
-        head = await self._reader.readexactly(_HEAD_SIZE)
+        head = await self._reader.readexactly(_FRAME_HEAD_SIZE)
         return head[2], await self._reader.readexactly(int.from_bytes(head[:2]))
 
 
 @asynccontextmanager
-async def dial(
-    credentials: Credentials, version: ssl.TLSVersion = ssl.TLSVersion.TLSv1_3
-) -> AsyncIterator[Leg]:
-    """A leg with the device's own certificate, by this version of TLS. Raises OSError, TimeoutError."""
+async def dial(credentials: Credentials) -> AsyncIterator[Leg]:
+    """A leg with the device's own certificate. Raises OSError, TimeoutError."""
     context = ssl.SSLContext(ssl.PROTOCOL_TLS_CLIENT)
     context.check_hostname = False
     context.verify_mode = ssl.CERT_NONE
-    context.minimum_version = context.maximum_version = version
-    context.set_alpn_protocols([_PROTOCOL])
+    context.minimum_version = context.maximum_version = ssl.TLSVersion.TLSv1_3
+    context.set_alpn_protocols([PROTOCOL])
     context.load_cert_chain(credentials.folder / CHAIN_FILE, credentials.folder / KEY_FILE)
-    address = credentials.relay.cluster.nodes[0].addresses[0]
-    host, _, port = address.rpartition(":")
     async with asyncio.timeout(_ANSWER_S):
-        reader, writer = await asyncio.open_connection(host.strip("[]"), int(port), ssl=context)
+        reader, writer = await asyncio.open_connection(*_place(credentials), ssl=context)
     try:
         yield Leg(reader, writer)
     finally:
         writer.transport.abort()
+
+
+async def answer_of_node(credentials: Credentials, flight: bytes) -> bytes | None:
+    """The first record with which a node answers this first flight; None where it resets the connection.
+
+    Raises OSError, EOFError, TimeoutError where it answers nothing.
+    """
+    async with asyncio.timeout(_ANSWER_S):
+        reader, writer = await asyncio.open_connection(*_place(credentials))
+        try:
+            writer.write(flight)
+            await writer.drain()
+            head = await reader.readexactly(HEAD_SIZE)
+            return head + await reader.readexactly(int.from_bytes(head[3:]))
+        except ConnectionResetError:
+            return None
+        finally:
+            writer.transport.abort()
+
+
+def _place(credentials: Credentials) -> tuple[str, int]:
+    host, _, port = credentials.relay.cluster.nodes[0].addresses[0].rpartition(":")
+    return host.strip("[]"), int(port)

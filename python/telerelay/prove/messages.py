@@ -12,6 +12,8 @@ PIXELS: Final = pack(">BBBBHHHBBB3x", 8 * PIXEL_SIZE, 24, 0, 1, 255, 255, 255, 0
 """Little-endian true colour: the bytes red, green, blue, unused."""
 PALE_PIXELS: Final = pack(">BBBBHHHBBB3x", 8, 6, 0, 1, 3, 3, 3, 4, 2, 0)
 """One byte a pixel."""
+SCREEN_SIZE: Final = 16
+"""Bytes of a screen in a layout."""
 _ZLIB_TEXT_END: Final = b"\0"
 
 
@@ -42,8 +44,10 @@ class Encoding(IntEnum):
     QEMU_AUDIO = -259
     TIGHT_PNG = -260
     GII = -305
+    EXTENDED_DESKTOP_SIZE = -308
     XVP = -309
     FENCE = -312
+    CONTINUOUS_UPDATES = -313
     CLIPBOARD = -1063131698  # 0xC0A1E5CE
     VMWARE_CURSOR = 0x574D5664
 
@@ -72,6 +76,21 @@ def set_encodings(encodings: Sequence[int]) -> bytes:
 def request(width: int, height: int, *, incremental: bool = False) -> bytes:
     """FramebufferUpdateRequest for the upper left `width` times `height` pixels."""
     return pack(">BBHHHH", 3, incremental, 0, 0, width, height)
+
+
+def fence(payload: bytes) -> bytes:
+    """ClientFence that is to be answered with the same payload."""
+    return pack(">B3xIB", 248, 1 << 31, len(payload)) + payload
+
+
+def continuous_updates(width: int, height: int) -> bytes:
+    """EnableContinuousUpdates for the upper left `width` times `height` pixels."""
+    return pack(">BBHHHH", 150, 1, 0, 0, width, height)
+
+
+def desktop_size(width: int, height: int, layout: bytes) -> bytes:
+    """SetDesktopSize; `layout`: SCREEN_SIZE bytes for each screen."""
+    return pack(">BxHHBx", 251, width, height, len(layout) // SCREEN_SIZE) + layout
 
 
 def key(keysym: int, *, down: bool) -> bytes:

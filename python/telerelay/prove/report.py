@@ -3,8 +3,8 @@
 import base64
 import hashlib
 import json
-import time
 from dataclasses import asdict
+from datetime import datetime
 from pathlib import Path
 from typing import Any, Final
 
@@ -19,6 +19,7 @@ from telerelay.prove.verdicts import Outcome, Said
 from telerelay_endpoint import cose, files, foreign_json
 from telerelay_endpoint.certificates import (
     CertificateRefusedError,
+    Role,
     encode_certificate,
     organisation_id,
     parse_certificate,
@@ -34,6 +35,8 @@ SCHEMA: Final = "telerelay.prove/1"
 TYP: Final = "application/telerelay-prove+cose"
 JSON_FILE, SIGNED_FILE, PAGE_FILE = "prove.json", "prove.cose", "prove.html"
 _READABLE: Final = 0o644
+_UNREADABLE: Final = (ValueError, KeyError, TypeError, IndexError, AttributeError)
+"""What comes of JSON that is signed and yet no report."""
 
 SIGNATURE: Final = Said(
     "The signature says that a program which held this device's key wrote these bytes. It does not say that "
@@ -97,13 +100,13 @@ def write(folder: Path, reported: dict[str, Any], credentials: Credentials) -> N
     folder.mkdir(parents=True, exist_ok=True)
     files.replace(folder / JSON_FILE, encoded, _READABLE)
     files.replace(folder / SIGNED_FILE, sign(TYP, encoded, signer), _READABLE)
-    digest = hashlib.sha256(encoded).hexdigest()
-    files.replace(folder / PAGE_FILE, page(reported, JSON_FILE, digest).encode(), _READABLE)
+    files.replace(folder / PAGE_FILE, _page(reported, encoded), _READABLE)
 
 
 def check(folder: Path, root: x509.Certificate) -> dict[str, Any]:
-    """The report of a folder, when its signature is by a device of the organisation of `root`.
+    """The report of a folder, when the client that it names has signed it, of the organisation of `root`.
 
+    The certificates are judged at the time that the report names: it is kept for longer than they last.
     Raises TelerelayError(DOCUMENT) that says what is wrong, OSError.
     """
     encoded = (folder / JSON_FILE).read_bytes()
@@ -116,7 +119,22 @@ def check(folder: Path, root: x509.Certificate) -> dict[str, Any]:
             raise FormRefusedError(f"{JSON_FILE} is not what was signed")
         reported: dict[str, Any] = foreign_json.read(encoded)
         issuer = parse_certificate(base64.b64decode(reported["signature"]["chain"][1]))
-        verify_device_chain(envelope.certificate, issuer, root, int(time.time()))
-    except (FormRefusedError, CertificateRefusedError, ValueError, KeyError, TypeError, IndexError) as error:
+        began = int(datetime.fromisoformat(reported["time"]).timestamp())
+        signer = verify_device_chain(envelope.certificate, issuer, root, began)
+        if signer.role is not Role.CLIENT:
+            raise FormRefusedError(f"it is signed by a device of the role {signer.role}")
+        named = (reported["organisation"], reported["device"])
+        if named != (envelope.organisation.hex(), signer.device.hex()):
+            raise FormRefusedError(f"it names another device than {signer.device.hex()}, which signed it")
+        if (folder / PAGE_FILE).read_bytes() != _page(reported, encoded):
+            raise FormRefusedError(
+                f"{PAGE_FILE} is not the page that telerelay {__version__} makes of it; "
+                f"it is said to be by {reported['program']}"
+            )
+    except (*_UNREADABLE, CertificateRefusedError, FormRefusedError) as error:
         raise TelerelayError("DOCUMENT", f"{folder}: {error}") from error
     return reported
+
+
+def _page(reported: dict[str, Any], encoded: bytes) -> bytes:
+    return page(reported, JSON_FILE, hashlib.sha256(encoded).hexdigest()).encode()

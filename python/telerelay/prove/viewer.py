@@ -40,6 +40,13 @@ class Heard:
     """Those of the texts looked for that came, in whatever disguise."""
     updates: int = 0
     pixels: int = 0
+    bare: int = 0
+    """Bytes that were read as no message."""
+
+    @property
+    def has_text(self) -> bool:
+        """Whether a text came, in whatever form."""
+        return bool(self.texts or self.needles)
 
 
 class Viewer:
@@ -136,6 +143,15 @@ class Viewer:
         self.say(messages.request(_CORNER_SIZE, _CORNER_SIZE))
         await self._until(lambda: self.heard.updates > before)
 
+    async def stir(self) -> None:
+        """See any bytes come: where no messages are read, that is what shows life.
+
+        A desktop that has fences sends no more pixels where its own are not answered, yet it answers ours.
+        """
+        before = self.heard.bare
+        self.say(messages.request(_CORNER_SIZE, _CORNER_SIZE) + messages.fence(b"alive"))
+        await self._until(lambda: self.heard.bare > before)
+
     async def picture(self) -> Image.Image:
         """The whole screen as it is now, RGB."""
         wanted = self.heard.pixels + self.size[0] * self.size[1]
@@ -180,6 +196,7 @@ class Viewer:
         with contextlib.suppress(ConnectionError):
             while piece := await self.session.reader.read(_PIECE_SIZE):
                 self._scan(piece)
+                self.heard.bare += len(piece)
                 await self._tell()
         self.is_over = True
         await self._tell()
@@ -217,6 +234,9 @@ class Viewer:
             if encoding in _BARE_RECTANGLES:
                 if encoding == Encoding.LAST_RECTANGLE:
                     break
+            elif encoding == Encoding.EXTENDED_DESKTOP_SIZE:
+                (screens,) = await self._unpack(">B3x")
+                await self._take(screens * messages.SCREEN_SIZE)
             elif encoding == Encoding.RAW:
                 body = await self._take(width * height * PIXEL_SIZE)
                 if body:

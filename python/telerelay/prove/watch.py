@@ -123,9 +123,26 @@ class Watch:
 
         await self._must(seen)
 
-    async def holds(self, text: bytes) -> bool:
-        """Whether somebody at the office would paste this text."""
-        return any(text in selection for selection in await self._selections())
+    async def gets(self, text: bytes, other: bytes, within: float) -> bool:
+        """Whether somebody at the office could paste this text within so many seconds.
+
+        `other` was copied before. Where neither can be pasted nobody has looked: raises NotTestedError.
+        """
+
+        async def came() -> bool:
+            return any(text in selection for selection in await self._selections())
+
+        if await _comes_true(came, within):
+            return True
+        last = await self._selections()
+        if any(text in selection for selection in last):
+            return True
+        if not all(other in selection for selection in last):
+            raise NotTestedError(
+                "what was copied on the watched desktop cannot be pasted there any more",
+                "監視中のデスクトップでコピーした文字列を貼り付けられなくなりました",
+            )
+        return False
 
     async def copy(self, text: bytes) -> None:
         """Copy a text at the office, and see that it can be pasted there."""
@@ -176,7 +193,8 @@ class Watch:
         return await asyncio.gather(*map(self._selection, _SELECTIONS))
 
     async def _selection(self, name: str) -> bytes:
-        # It fails where nobody has copied anything, and waits for an owner that does not answer.
+        # It fails where nobody has copied anything, and waits for an owner that does not answer. That nothing
+        # came shows nothing by itself: whoever asks looks for what must be there as well.
         process = await self._spawn("xclip", "-o", "-selection", name, stdout=PIPE)
         try:
             async with asyncio.timeout(_PROGRAM_S):

@@ -2,19 +2,34 @@
 
 from collections.abc import Callable, Sequence
 from functools import partial
+from operator import attrgetter
 from typing import Final
 
 from telerelay.prove import messages
-from telerelay.prove.ground import DESKTOP_ENDS, SILENCE_S, Ground, canary
+from telerelay.prove.ground import (
+    DESKTOP_ENDS,
+    END_S,
+    GUARD_ENDS,
+    SILENCE_S,
+    TEXT_CAME,
+    Ground,
+    canary,
+)
 from telerelay.prove.messages import Clipboard, Encoding
 from telerelay.prove.trial import Try
-from telerelay.prove.verdicts import Said, Verdict, failed, passed
-from telerelay.prove.viewer import Heard, Viewer
+from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
+from telerelay.prove.viewer import Viewer
 
 _LONG_LENGTH: Final = 100_000
 """Characters of a long text: what desktops still take."""
 _INT_MIN, _INT_MAX = -(2**31), 2**31 - 1
 _EXTENDED: Final = (Encoding.CLIPBOARD,)
+_HAS_TEXT: Final = attrgetter("has_text")
+_PUSHED_SIZE: Final = len(messages.request(0, 0))
+_HEAD_SIZE: Final = len(messages.desktop_size(0, 0, b""))
+_HALF: Final = _HEAD_SIZE + messages.SCREEN_SIZE
+_PLACES: Final = (8, 40)
+"""Of the pointer, in pixels from the upper left corner."""
 
 Say = Callable[[Viewer, bytes], None]
 
@@ -26,12 +41,13 @@ async def carry_in(ground: Ground, say: Say, name: str, encodings: Sequence[int]
     """Say a text as `say` does; nobody at the office may be able to paste it."""
     watch = ground.watch
     viewer = await ground.kept(name, encodings)
-    text = canary()
+    text, other = canary(), canary()
+    await watch.copy(other)
     say(viewer, text)
     await viewer.flush()
     # Asked for behind it: when it is answered, the text has been dealt with.
     await viewer.settle()
-    if await watch.holds(text):
+    if await watch.gets(text, other, SILENCE_S):
         return _failed_in(viewer)
     await viewer.settle()
     return _passed_in(viewer)
@@ -41,12 +57,13 @@ async def claim_in(ground: Ground, length: int) -> Verdict:
     """A text with a length that is not its own: 2 GiB are announced, or less than nothing."""
     watch = ground.watch
     viewer = await ground.fresh()
-    text = canary()
+    text, other = canary(), canary()
+    await watch.copy(other)
     viewer.say(messages.cut_text(text, length) + messages.cut_text(text))
     await viewer.flush()
-    ended = await viewer.session.end(SILENCE_S)
-    if await watch.holds(text):
+    if await watch.gets(text, other, SILENCE_S):
         return _failed_in(viewer)
+    ended = await viewer.session.end(END_S if viewer.is_over else 0)
     # Whoever stands beside lives on, whatever becomes of this session.
     await ground.neighbour()
     if ended in DESKTOP_ENDS:
@@ -55,7 +72,61 @@ async def claim_in(ground: Ground, length: int) -> Verdict:
             f"デスクトップが切断した ({ended}): 長さが届いている",
             viewer.session.attempt,
         )
+    _must_be_guards(viewer, ended)
     return _passed_in(viewer)
+
+
+async def part_in(ground: Ground) -> Verdict:
+    """A screen's size in two halves; a guard that draws anew has something to ask of the desktop in between.
+
+    What it asked within the size would push the end of the size out of it, and the desktop would hear a text.
+    """
+    watch = ground.watch
+    if not ground.has_watermark:
+        raise NotTestedError(
+            "the rules have no watermark: nothing is asked of the desktop but by the viewer",
+            "透かしの規則がない: デスクトップへの要求は閲覧側のものだけ",
+        )
+    viewer = await ground.fresh([Encoding.EXTENDED_DESKTOP_SIZE, Encoding.CONTINUOUS_UPDATES])
+    text, other = canary(), canary()
+    size, next_size = _sizes(viewer, text)
+    await watch.copy(other)
+    viewer.say(messages.continuous_updates(*viewer.size))
+    if not await _stirs(ground, viewer):
+        raise NotTestedError("the pointer is not seen to move", "ポインターの動きが映像に現れない")
+    viewer.say(size[:_HALF])
+    await viewer.flush()
+    # No picture comes any more when one was asked for within the message, and when none may be.
+    while await _stirs(ground, viewer):
+        pass
+    viewer.say(size[_HALF:] + next_size)
+    await viewer.flush()
+    if await watch.gets(text, other, SILENCE_S):
+        return _failed_in(viewer)
+    await viewer.settle()
+    return _passed_in(viewer)
+
+
+async def _stirs(ground: Ground, viewer: Viewer) -> bool:
+    """Whether the pointer, moved in the session beside, is seen in this one."""
+    before = viewer.heard.updates
+    beside = await ground.neighbour()
+    for place in _PLACES:
+        beside.say(messages.pointer(place, place))
+        await beside.settle()
+    return await viewer.hears(lambda heard: heard.updates > before, SILENCE_S)
+
+
+def _sizes(viewer: Viewer, text: bytes) -> tuple[bytes, bytes]:
+    """Two sizes that no desktop takes: their screens lie far outside.
+
+    What a request within the first pushes out of it would begin a list of encodings, which takes the head of
+    the second along. There is a cut text behind it.
+    """
+    encodings = messages.set_encodings([-1] * 4)
+    size = messages.desktop_size(*viewer.size, b"\xff" * 22 + encodings[:_PUSHED_SIZE])
+    rest = encodings[_PUSHED_SIZE + _HEAD_SIZE :]
+    return size, messages.desktop_size(*viewer.size, rest + messages.cut_text(text.ljust(38, b".")))
 
 
 def plain(viewer: Viewer, text: bytes) -> None:
@@ -81,8 +152,9 @@ def offered(viewer: Viewer, text: bytes) -> None:
 
 
 def unasked(viewer: Viewer, text: bytes) -> None:
-    """The extended form without a question."""
-    viewer.say(messages.capabilities() + messages.provide(text))
+    """The extended form without a question: desktops take it from whoever has just told of a text."""
+    viewer.offer = None
+    viewer.say(messages.capabilities() + messages.clipboard(Clipboard.NOTIFY) + messages.provide(text))
 
 
 def hidden(viewer: Viewer, text: bytes) -> None:
@@ -112,7 +184,7 @@ async def carry_out(
     await watch.copy(text + b"." * length)
     viewer.say(ask)
     await viewer.settle()
-    if await viewer.hears(_has_text, SILENCE_S):
+    if await viewer.hears(_HAS_TEXT, SILENCE_S):
         return _failed_out(viewer)
     await viewer.settle()
     return _passed_out(viewer)
@@ -133,8 +205,12 @@ async def slip_out(ground: Ground, requests: int = 40) -> Verdict:
     viewer.say(messages.set_pixel_format(messages.PALE_PIXELS) + messages.request(width, height))
     await viewer.flush()
     await watch.copy(text)
-    if await viewer.hears(_has_text, SILENCE_S):
+    if await viewer.hears(_HAS_TEXT, SILENCE_S):
         return _failed_out(viewer)
+    ended = await viewer.session.end(END_S if viewer.is_over else 0)
+    _must_be_guards(viewer, ended)
+    if ended is None:
+        await viewer.stir()
     await ground.neighbour()
     return _passed_out(viewer)
 
@@ -142,7 +218,7 @@ async def slip_out(ground: Ground, requests: int = 40) -> Verdict:
 async def count_caps(ground: Ground) -> Verdict:
     """Ask for the extended clipboard: the desktop would answer at once with what it can do."""
     viewer = await ground.fresh(_EXTENDED)
-    if await viewer.hears(_has_text, SILENCE_S):
+    if await viewer.hears(_HAS_TEXT, SILENCE_S):
         return failed(
             "the desktop's clipboard answered",
             "デスクトップのクリップボードが応答した",
@@ -154,8 +230,10 @@ async def count_caps(ground: Ground) -> Verdict:
     )
 
 
-def _has_text(heard: Heard) -> bool:
-    return bool(heard.texts or heard.needles)
+def _must_be_guards(viewer: Viewer, ended: str | None) -> None:
+    """A session lives on, or the guard has ended it: a session that broke carried nothing either."""
+    if ended not in GUARD_ENDS and (viewer.is_over or ended is not None):
+        raise NotTestedError(f"the session ended with {ended}", f"接続が {ended} で終了")
 
 
 def _failed_in(viewer: Viewer) -> Verdict:
@@ -171,7 +249,7 @@ def _passed_in(viewer: Viewer) -> Verdict:
 
 
 def _failed_out(viewer: Viewer) -> Verdict:
-    return failed("a text of the office came home", "職場の文字列が自宅側に届いた", viewer.session.attempt)
+    return failed(*TEXT_CAME, viewer.session.attempt)
 
 
 def _passed_out(viewer: Viewer) -> Verdict:
@@ -244,6 +322,16 @@ TRIES: Final = (
             "負の最小の長さを名乗る文字列の後に別の文字列を続ける。",
         ),
         partial(claim_in, length=_INT_MIN),
+    ),
+    Try(
+        "clipboard-in-halves",
+        (1, 2),
+        Said(
+            "Where a watermark is drawn: a text in a screen's size that comes in two halves.",
+            "透かしがあるとき、2 つに分けて送る画面サイズの命令に文字列を潜ませる。",
+        ),
+        part_in,
+        essential=False,
     ),
     Try(
         "clipboard-out-plain",

@@ -1,15 +1,14 @@
 """The two TLS layers: an older version, a weaker key exchange, another certificate inside than outside."""
 
-import ssl
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Final
 
 from telerelay.prove.foreign import found_foreign
 from telerelay.prove.ground import Ground
-from telerelay.prove.hello import Offer, Reply, client_hello, read_reply
+from telerelay.prove.hello import PROTOCOL_VERSION, Offer, Reply, client_hello, is_refusal, read_reply
 from telerelay.prove.inner import show
-from telerelay.prove.leg import Leg, dial
+from telerelay.prove.leg import PROTOCOL, Leg, answer_of_node, dial
 from telerelay.prove.trial import Try
 from telerelay.prove.verdicts import NotTestedError, Said, Verdict, failed, passed
 from telerelay_core import parse_computer_id
@@ -33,14 +32,18 @@ async def weaken_inner(ground: Ground) -> Verdict:
             return failed(
                 f"the agent agreed to {offer.value}", f"エージェントが {offer.value} を受け入れた", *attempts
             )
-        alert = "no agreement" if reply.alert is None else f"alert {reply.alert}"
-        how.append(f"{offer.value}: {alert}")
+        if not reply.refuses:
+            raise NotTestedError(
+                f"the agent did not answer an offer of {offer.value}",
+                f"{offer.value} の提示にエージェントが応答しない",
+            )
+        how.append(f"{offer.value}: alert {reply.alert}")
     shown, full = ", ".join(how), Offer.HYBRID.value
     return passed(f"the agent agreed to {full} alone; {shown}", f"{full} のみ受け入れ。{shown}", *attempts)
 
 
 async def weaken_outer(ground: Ground) -> Verdict:
-    """Offer the node TLS 1.2."""
+    """Offer the node TLS 1.2, by hand: a library of this machine might not offer it at all."""
     try:
         async with dial(ground.credentials):
             pass
@@ -49,14 +52,22 @@ async def weaken_outer(ground: Ground) -> Verdict:
             f"the node did not answer TLS 1.3: {error}", "ノードが TLS 1.3 に応答しない"
         ) from error
     try:
-        async with dial(ground.credentials, ssl.TLSVersion.TLSv1_2):
-            pass
-    except ssl.SSLError as error:
-        alert = error.reason or "no agreement"
-        return passed(f"the node refused TLS 1.2: {alert}", f"ノードは TLS 1.2 を拒否: {alert}")
-    except (OSError, TimeoutError) as error:
-        return passed(f"the node refused TLS 1.2: {error}", f"ノードは TLS 1.2 を拒否: {error}")
-    return failed("the node agreed to TLS 1.2", "ノードが TLS 1.2 を受け入れた")
+        answer = await answer_of_node(ground.credentials, client_hello(Offer.OLD, protocol=PROTOCOL.encode()))
+        reply = None if answer is None else read_reply(answer)
+    except (OSError, EOFError, TimeoutError, ValueError) as error:
+        raise NotTestedError(
+            f"the node did not answer TLS 1.2: {error}", "ノードが TLS 1.2 に応答しない"
+        ) from error
+    if reply is None:
+        return passed("the node refused TLS 1.2: a reset", "ノードは TLS 1.2 を拒否: リセット")
+    if reply.agrees:
+        return failed("the node agreed to TLS 1.2", "ノードが TLS 1.2 を受け入れた")
+    if reply.alert != PROTOCOL_VERSION:
+        raise NotTestedError(
+            f"the node answered TLS 1.2 with alert {reply.alert}, which is about something else",
+            f"TLS 1.2 への応答が別の警告 {reply.alert}",
+        )
+    return passed("the node refused TLS 1.2: alert 70", "ノードは TLS 1.2 を拒否: alert 70")
 
 
 async def show_foreign_inside(ground: Ground) -> Verdict:
@@ -74,10 +85,11 @@ async def show_foreign_inside(ground: Ground) -> Verdict:
         shown = await show(leg, foreign.chain, foreign.key)
     if shown.let_in:
         return failed("the agent let it in", "エージェントが受け入れた", first, second)
-    how = "no answer" if shown.alert is None else f"alert {shown.alert}"
+    if not is_refusal(shown.alert):
+        raise NotTestedError("the agent did not answer it", "エージェントが応答しない")
     return passed(
-        f"the agent refused it ({how}) and let the device's own in",
-        f"エージェントは拒否 ({how})。自分の証明書は受け入れ",
+        f"the agent refused it (alert {shown.alert}) and let the device's own in",
+        f"エージェントは拒否 (alert {shown.alert})。自分の証明書は受け入れ",
         first,
         second,
     )
