@@ -18,10 +18,10 @@ from telerelay_endpoint.payloads import (
     NOTICES_MAXIMUM,
     SPANS_MAXIMUM,
 )
-from telerelay_endpoint.settings import Loaded, Problem, Reading, S, SettingsError
+from telerelay_endpoint.settings import Problem
 from telerelay_endpoint.strict_cbor import UINT16, UINT32
 from telerelay_endpoint.timetable import MINUTE_S
-from telerelay_endpoint.toml_places import Places, TomlRefusedError, read_tables
+from telerelay_endpoint.toml_sections import SectionReader, title
 
 CHECK: Final = "org policy check"
 """The command that tells every problem."""
@@ -123,27 +123,24 @@ def called(name: str) -> str:
 
 def read_policy(file: Path) -> Policy:
     """A policy from its file. Raises SettingsError that holds every problem there is."""
-    try:
-        values, places = read_tables(file, must_exist=True)
-    except TomlRefusedError as error:
-        raise SettingsError([Problem(error.source, None, error.what)], CHECK) from error
-    reader = _Reader(places)
-    policy = reader.policy(file, values)
-    if reader.problems or policy is None:
-        raise SettingsError(reader.problems, CHECK)
+    reader = _Reader(SectionReader(file, CHECK))
+    policy = reader.policy(file)
+    reader.sections.require_well()
+    if policy is None:
+        raise AssertionError("a head that cannot be read is a problem")
     return policy
 
 
 class _Reader:
     """Reads section by section and collects what is wrong."""
 
-    def __init__(self, places: Places) -> None:
-        self.problems: list[Problem] = []
-        self._places = places
+    def __init__(self, sections: SectionReader) -> None:
+        self.sections = sections
+        self._places = sections.places
 
-    def policy(self, file: Path, values: Mapping[str, Any]) -> Policy | None:
+    def policy(self, file: Path) -> Policy | None:
         """None where the head cannot be read."""
-        loaded = self._load(Head, values)
+        loaded = self.sections.load(Head, self.sections.values)
         if loaded is None:
             return None
         head = loaded.settings
@@ -152,7 +149,7 @@ class _Reader:
             called(name): self._section(PolicyRules, table, "computer", name)
             for name, table in head.computer.items()
         }
-        self.problems += _contradictions(groups, computers)
+        self.sections.problems += _contradictions(groups, computers)
         return Policy(
             file=file,
             utc_offset=head.utc_offset,
@@ -166,49 +163,26 @@ class _Reader:
         )
 
     def _section(self, kind: type[PolicyRules], table: Mapping[str, Any], *path: str) -> Section:
-        loaded = self._load(kind, table, *path)
+        loaded = self.sections.load(kind, table, *path)
         if loaded is None:
-            return Section(_title(path), {}, {})
+            return Section(title(path), {}, {})
         given = loaded.given()
         members = frozenset(map(called, given.pop(_MEMBERS, ())))
         sources = {
             name: self._places.of(*path, name).of_value() for name in (*given, _MEMBERS) if name in table
         }
-        section = Section(_title(path), given, sources, members)
-        self.problems += _unfit(section)
+        section = Section(title(path), given, sources, members)
+        self.sections.problems += _unfit(section)
         return section
 
     def _exempt(self, own: Mapping[str, Mapping[str, Any]]) -> Iterator[tuple[str, Exempt]]:
         for name, table in own.items():
-            loaded = self._load(OwnDevice, table, "own", name)
+            loaded = self.sections.load(OwnDevice, table, "own", name)
             if loaded is not None:
                 yield name, Exempt(loaded.settings, self._places.of("own", name).of_key())
 
-    def _load(self, kind: type[S], table: Mapping[str, Any], *path: str) -> Loaded[S] | None:
-        reading = Reading(kind)
-        for name, value in table.items():
-            reading.take_from_file(name, value, self._places.of(*path, name))
-        missing = [
-            Problem(self._places.of(*path).of_key(), field.name, f"{_title(path)} lacks {field.name}")
-            for field in msgspec.structs.fields(kind)
-            if field.required and field.name not in table
-        ]
-        self.problems += missing
-        if missing:
-            return None
-        try:
-            return reading.result()
-        except SettingsError as error:
-            self.problems += error.problems
-            return None
-
 
 _MEMBERS: Final = "computers"
-
-
-def _title(path: tuple[str, ...]) -> str:
-    name, *rest = path
-    return f"[{name}]" if not rest else f'[{name}."{rest[0]}"]'
 
 
 def _unfit(section: Section) -> Iterator[Problem]:
