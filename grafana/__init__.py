@@ -1,1 +1,4 @@
-"""What a cluster is watched with, as code: dashboards, recording rules, alerts. `python -m grafana` writes the files."""
+"""What a cluster is watched with, as code: dashboards, recording rules, alerts.
+
+`python -m grafana` writes the files.
+"""
