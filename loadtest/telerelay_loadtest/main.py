@@ -32,4 +32,4 @@ def telerelay_loadtest(
         bool, typer.Option("--version", callback=_print_version, is_eager=True, help="Print the version.")
     ] = False,
 ) -> None:
-    """Play an organisation's morning against a relay, and say whether it holds and how many nodes it takes."""
+    """Play an organisation's morning against a relay, say whether it holds and how many nodes it takes."""

@@ -151,7 +151,7 @@ class Reading(Generic[S]):
         self._types = get_type_hints(settings, include_extras=True)
         self._values: dict[str, Any] = {}
         self._sources = dict.fromkeys(settings.__struct_fields__, DEFAULT)
-        self._problems: list[Problem] = []
+        self.problems: list[Problem] = []
 
     def take_from_file(self, name: str, value: Any, place: Place) -> None:
         """A value of the file, which must be of the very type: 4 is no text, "4" no number."""
@@ -170,8 +170,8 @@ class Reading(Generic[S]):
 
     def result(self) -> Loaded[S]:
         """The settings. Raises SettingsError that holds every problem there is."""
-        if self._problems:
-            raise SettingsError(self._problems)
+        if self.problems:
+            raise SettingsError(self.problems)
         return Loaded(self._settings(**self._values), self._sources)
 
     def _knows(self, name: str, written: str, where: str) -> bool:
@@ -179,7 +179,7 @@ class Reading(Generic[S]):
             return True
         near = difflib.get_close_matches(name, self._types, n=1)
         known = "" if near else f"; there are {', '.join(self._types)}"
-        self._problems.append(Problem(where, name, f"{written} is no setting{known}", *near))
+        self.problems.append(Problem(where, name, f"{written} is no setting{known}", *near))
         return False
 
     def _convert(self, name: str, value: Any, where: str, source: str, *, strict: bool) -> None:
@@ -188,7 +188,7 @@ class Reading(Generic[S]):
         except msgspec.ValidationError as error:
             # Where in a list it stands is msgspec's "$[...]"; the value is named by its own check.
             what = str(error).partition(" - at `")[0]
-            self._problems.append(Problem(where, name, f"{name}: {what}"))
+            self.problems.append(Problem(where, name, f"{name}: {what}"))
             return
         self._sources[name] = source
 

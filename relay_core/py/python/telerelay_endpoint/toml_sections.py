@@ -33,14 +33,9 @@ class SectionReader:
             for field in msgspec.structs.fields(kind)
             if field.required and field.name not in table
         ]
-        self.problems += missing
-        if missing:
-            return None
-        try:
-            return reading.result()
-        except SettingsError as error:
-            self.problems += error.problems
-            return None
+        wrong = [*missing, *reading.problems]
+        self.problems += wrong
+        return None if wrong else reading.result()
 
     def _begin(self, path: tuple[str, ...]) -> str:
         return self.places.of(*path).of_key() if path else str(self._file)
