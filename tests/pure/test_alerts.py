@@ -1,6 +1,5 @@
 """Rules and alerts as Prometheus' own checker reads them, and that each of them has been seen to fire."""
 
-import subprocess
 from pathlib import Path
 from typing import Any, Final
 
@@ -10,16 +9,11 @@ import yaml
 from grafana.rules.alerts import alerts
 from grafana.rules.built import AS_BUILT, rule_files
 from grafana.rules.pace import Pace
+from tests.kit.prometheus import promtool
 
 PROMETHEUS: Final = Path("grafana", "prometheus")
 TESTS: Final = sorted((PROMETHEUS / "tests").iterdir())
 ALERTS: Final = {(alert.name, alert.severity) for group in alerts(AS_BUILT).values() for alert in group}
-
-
-def promtool(*arguments: str | Path) -> None:
-    """Raises AssertionError with what it says."""
-    ran = subprocess.run(["promtool", *arguments], capture_output=True, text=True, check=False)
-    assert ran.returncode == 0, ran.stdout + ran.stderr
 
 
 @pytest.mark.parametrize("name", rule_files())

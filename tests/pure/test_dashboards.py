@@ -1,0 +1,103 @@
+"""The dashboards as Grafana reads them: as built, each panel explained, each query one that is understood."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Final
+
+import pytest
+import yaml
+
+from grafana.__main__ import stale
+from grafana.dashboards.built import DASHBOARDS
+from grafana.rules.alerts import alerts
+from grafana.rules.built import AS_BUILT
+from telerelay.cli.main import PROGRAM, Group
+from tests.kit.prometheus import as_asked, panels, promtool
+
+BUILT: Final = Path("grafana", "built")
+RUNBOOKS: Final = Path("docs", "RUNBOOKS.md")
+ALERTS: Final = {alert.name: alert for group in alerts(AS_BUILT).values() for alert in group}
+# What the one who reads it at night asks in this order.
+PARTS: Final = ("Symptom", "What it means", "What to look at", "What to do")
+
+
+def board(name: str) -> list[dict[str, Any]]:
+    """A dashboard's panels as Grafana reads them, without the headings of rows."""
+    read = json.loads((BUILT / f"{name}.json").read_text())
+    return [panel for panel in read["panels"] if panel["type"] != "row"]
+
+
+def test_files_are_as_built() -> None:
+    assert stale() == [], "run: python -m grafana"
+    assert {path.stem for path in BUILT.iterdir()} == set(DASHBOARDS)
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_each_panel_says_what_one_sees_and_in_which_unit(name: str) -> None:
+    for panel in board(name):
+        assert len(panel["description"]) > 20, panel["title"]
+        assert panel["fieldConfig"]["defaults"]["unit"], panel["title"]
+        assert [target["refId"] for target in panel["targets"]] == list("ABCDEFGHIJ")[: len(panel["targets"])]
+
+
+@pytest.mark.parametrize("name", DASHBOARDS)
+def test_panels_fill_the_width_and_none_lies_on_another(name: str) -> None:
+    taken = set[tuple[int, int]]()
+    for panel in board(name):
+        place = panel["gridPos"]
+        cells = {
+            (x, y)
+            for x in range(place["x"], place["x"] + place["w"])
+            for y in range(place["y"], place["y"] + place["h"])
+        }
+        assert not cells & taken, panel["title"]
+        assert place["x"] + place["w"] <= 24, panel["title"]
+        taken |= cells
+
+
+def test_prometheus_reads_every_query(tmp_path: Path) -> None:
+    rules = [
+        {"record": "asked", "expr": as_asked(query.expression, "5m"), "labels": {"place": str(place)}}
+        for place, query in enumerate(query for panel in panels() for query in panel.queries)
+    ]
+    file = tmp_path / "queries.yml"
+    file.write_text(yaml.dump({"groups": [{"name": "queries", "rules": rules}]}))
+    promtool("check", "rules", file)
+
+
+# ---------------------------------------------------------------- runbooks
+
+
+def test_each_alert_has_its_runbook_and_each_runbook_its_alert() -> None:
+    assert list(_sections()) == list(ALERTS)
+
+
+@pytest.mark.parametrize("name", ALERTS)
+def test_a_runbook_answers_what_one_asks_at_night(name: str) -> None:
+    section = _sections()[name]
+    assert re.findall(r"^\*\*(.+?)\.\*\*", section, re.MULTILINE) == list(PARTS)
+
+
+def test_a_panel_names_no_runbook_that_is_not_there() -> None:
+    for name in DASHBOARDS:
+        for panel in board(name):
+            for named in re.findall(r"[Rr]unbooks?:? ((?:[A-Z]\w+(?:, )?)+)", panel["description"]):
+                assert set(named.split(", ")) <= set(ALERTS), panel["title"]
+
+
+def test_runbooks_name_commands_that_there_are() -> None:
+    named = re.findall(r"^telerelay ((?:[a-z]+ ?)+)", RUNBOOKS.read_text(), re.MULTILINE)
+    assert named
+    for words in named:
+        commands: str | Group = PROGRAM
+        for word in words.split():
+            if isinstance(commands, str):
+                break
+            commands = commands.commands[word]
+        assert isinstance(commands, str), words
+
+
+def _sections() -> dict[str, str]:
+    parts = re.split(r"^## (\w+)\n", RUNBOOKS.read_text(), flags=re.MULTILINE)
+    return dict(zip(parts[1::2], parts[2::2], strict=True))
