@@ -104,7 +104,7 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True):
     )
     set_up_p99: Annotated[
         Duration, Meta(description="From the moment that was meant to the desktop's first byte.")
-    ] = Duration("2s")
+    ] = Duration("1s")
     delay_p99: Annotated[Duration, Meta(description="From the moment of a message to its whole answer.")] = (
         Duration("50ms")
     )
