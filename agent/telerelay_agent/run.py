@@ -4,7 +4,8 @@ import asyncio
 import os
 import signal
 import time
-from contextlib import aclosing, suppress
+from collections.abc import AsyncIterator
+from contextlib import aclosing, asynccontextmanager, suppress
 from pathlib import Path
 
 import telerelay_core as core
@@ -72,11 +73,11 @@ async def _serve(
     agent.start()
     fetching_task = asyncio.create_task(fetching.run(service.fetched, service.fetch_failed))
     try:
-        async with aclosing(told(agent)) as events:
+        async with _answering() as answers, aclosing(told(agent)) as events:
             async for event in events:
                 if isinstance(event, core.Stopped):
                     break
-                _tell(service, event)
+                _tell(service, event, answers)
                 awake.update(needed=state.state.node is not None or bool(state.state.sessions))
                 if isinstance(event, core.AgentOffline) and event.retry_ms is None:
                     turned_away = TelerelayError(event.code, "the node does not want this agent back")
@@ -111,7 +112,17 @@ def _stop_on_signal(agent: core.Agent) -> asyncio.Event:
     return interrupted
 
 
-def _tell(service: Service, event: core.AgentEvent) -> None:
+@asynccontextmanager
+async def _answering() -> AsyncIterator[asyncio.TaskGroup]:
+    """Where clients are answered that wait for their mark. What fails there, or in the block, ends both."""
+    try:
+        async with asyncio.TaskGroup() as answers:
+            yield answers
+    except BaseExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+
+
+def _tell(service: Service, event: core.AgentEvent, answers: asyncio.TaskGroup) -> None:
     match event:
         case core.AgentOnline():
             service.online(event.node, event.nodes_version, event.banner)
@@ -119,7 +130,7 @@ def _tell(service: Service, event: core.AgentEvent) -> None:
             service.offline(event.code, event.retry_ms)
         case core.Incoming():
             request = Request(event.client, event.service, event.address, event.program)
-            service.asked(event.path, event.attempt, request)
+            answers.create_task(service.asked(event.path, event.attempt, request))
         case core.News():
             service.news(Kind(event.kind), event.version, event.document)
         case core.SessionOpened():

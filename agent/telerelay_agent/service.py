@@ -1,5 +1,6 @@
 """The running agent: answers each request by the verdict, keeps its documents current, tells what happens."""
 
+import asyncio
 import time
 from collections.abc import Callable, Sequence
 from typing import Protocol, TypeAlias
@@ -9,7 +10,7 @@ import structlog
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.state import StateFile
 from telerelay_agent.verdict import verdict, why_stale
-from telerelay_agent.watermark import mark_text, render
+from telerelay_agent.watermark import Pattern, mark_text, render
 from telerelay_core import CoreError, SessionRules
 from telerelay_endpoint.admission import Allow, Refuse, Request
 from telerelay_endpoint.documents import Clock, Kind
@@ -49,8 +50,7 @@ class DesktopLock(Protocol):
 class Service:
     """What happens to one agent, told by the core.
 
-    Nothing here waits, but for fontconfig: the first mark of other characters than any before asks it, in
-    milliseconds and at most twice `fonts_s`. No session of others waits with it.
+    Nothing here waits but `asked`, and it only for a mark: no event and no other client waits with it.
     """
 
     def __init__(
@@ -72,6 +72,8 @@ class Service:
         self._fetch = fetch
         self._desktop = desktop
         self._stale: str | None = ""
+        # One at a time: eight viewers that open together would ask fontconfig eight times.
+        self._rendering = asyncio.Lock()
         agent.set_revoked(own.revoked())
         self._tell_standing()
 
@@ -91,17 +93,11 @@ class Service:
         self._log.warning("offline", code=code, retry_ms=retry_ms)
         self._state.update(node=None, since=int(time.time()), last_code=code)
 
-    def asked(self, path: bytes, attempt: str, request: Request) -> None:
+    async def asked(self, path: bytes, attempt: str, request: Request) -> None:
         """A client wants to come in."""
-        now = self._clock.now()
-        answer = verdict(request, self._own.for_verdict(), now, can_lock=self._desktop.works)
-        if isinstance(answer, Refuse):
-            self._refuse(path, attempt, answer.code, answer.reason)
-            return
         try:
-            rules = self._session_rules(answer, request.client, now)
+            rules = await self._rules_for(request)
         except TelerelayError as error:
-            # Without its mark nobody is shown the screen.
             self._refuse(path, attempt, error.code, error.detail)
             return
         except CoreError as error:
@@ -186,25 +182,28 @@ class Service:
         self._log.info("refused", attempt=attempt, code=code, reason=reason)
         self._agent.refuse(path, code)
 
-    def _session_rules(self, allowed: Allow, client: bytes, now: int) -> SessionRules:
-        """What the core is told of the rules. Raises TelerelayError, CoreError."""
-        return SessionRules(
-            sessions=allowed.rules.sessions,
-            resume_limit_s=allowed.rules.resume_limit,
-            idle_timeout_s=allowed.rules.idle_timeout,
-            view_only=allowed.rules.view_only,
-            watermark=self._watermark(allowed, client),
-            shown=[f"sessions={allowed.rules.sessions}", *(["watermark"] if allowed.rules.watermark else [])],
-            notices=allowed.rules.notices,
-            ends=None if allowed.ends is None else (min(allowed.ends.at - now, UINT32), allowed.ends.code),
-        )
+    async def _rules_for(self, request: Request) -> SessionRules:
+        """What the core is told of the rules. Raises TelerelayError where they let nobody in, CoreError."""
+        began = self._clock.now()
+        said: str | None = None
+        mark: Pattern | None = None
+        while True:
+            now = self._clock.now()
+            # What holds when the mark is there decides, not what held when it was begun.
+            answer = verdict(request, self._own.for_verdict(), now, can_lock=self._desktop.works)
+            if isinstance(answer, Refuse):
+                raise TelerelayError(answer.code, answer.reason)
+            rule = answer.rules.watermark
+            text = mark_text(rule, answer.label, request.client, began) if rule else None
+            if text == said:
+                return _session_rules(answer, mark, now)
+            # Without its mark nobody is shown the screen.
+            said, mark = text, None if text is None else await self._rendered(text)
 
-    def _watermark(self, allowed: Allow, client: bytes) -> tuple[int, bytes] | None:
-        """The pattern over the screen, where the rules want one. Raises TelerelayError without a font."""
-        if not allowed.rules.watermark:
-            return None
-        mark = render(mark_text(allowed.rules.watermark, allowed.label, client, self._clock.now()))
-        return mark.width, mark.weights
+    async def _rendered(self, text: str) -> Pattern:
+        """Takes 10 ms, five times that for other characters than before; at worst fontconfig's time."""
+        async with self._rendering:
+            return await asyncio.to_thread(render, text)
 
     def _tell_standing(self) -> None:
         """Say once when the documents begin or cease to let anybody in."""
@@ -216,3 +215,17 @@ class Service:
             self._log.info("serving")
         else:
             self._log.warning("serving_nobody", code="POLICY_STALE", reason=stale)
+
+
+def _session_rules(allowed: Allow, mark: Pattern | None, now: int) -> SessionRules:
+    rules = allowed.rules
+    return SessionRules(
+        sessions=rules.sessions,
+        resume_limit_s=rules.resume_limit,
+        idle_timeout_s=rules.idle_timeout,
+        view_only=rules.view_only,
+        watermark=None if mark is None else (mark.width, mark.weights),
+        shown=[f"sessions={rules.sessions}", *([] if mark is None else ["watermark"])],
+        notices=rules.notices,
+        ends=None if allowed.ends is None else (min(allowed.ends.at - now, UINT32), allowed.ends.code),
+    )

@@ -144,7 +144,7 @@ async def test_an_agent_that_fails_in_a_session_locks_before_it_goes(
     own = OwnDocuments(enrolled.credentials, Clock(lambda: NOW))
     own.take(Kind.COMPUTER, enrolled.tenant.document(rules=replace(RULES, lock_on_disconnect=True)))
 
-    def opens_and_fails(service: Service, _event: Any) -> None:
+    def opens_and_fails(service: Service, _event: Any, _answers: Any) -> None:
         service.opened("7KQ2-M9XB", "direct")
         raise OSError("no space")
 

@@ -1,6 +1,8 @@
 """The running agent told of things by hand: what it answers, fetches, passes on and says."""
 
+import asyncio
 import errno
+import threading
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -9,7 +11,7 @@ import pytest
 import structlog
 from structlog.testing import CapturingLogger
 
-from telerelay_agent import service, watermark
+from telerelay_agent import run, service, watermark
 from telerelay_agent.documents import OwnDocuments
 from telerelay_agent.service import Service
 from telerelay_agent.state import State, StateFile
@@ -63,6 +65,11 @@ class Stage:
         self.service.fetched(Kind.COMPUTER, self.tenant.document(rules=rules))
         self.service.fetched(Kind.STAMP, self.tenant.stamp())
 
+    def take_next(self, document: bytes) -> None:
+        """The computer document of version 2."""
+        self.service.fetched(Kind.COMPUTER, document)
+        self.service.fetched(Kind.STAMP, self.tenant.stamp(epoch=2, document_version=2))
+
     def events(self) -> list[str]:
         return [call.args[0]["event"] for call in self.said.calls]
 
@@ -80,41 +87,105 @@ def asking(client: bytes) -> Request:
     return Request(client, "rfb", "192.0.2.7", "telerelay-client/0.1.0")
 
 
-def test_without_documents_everybody_is_refused(stage: Stage) -> None:
-    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+async def test_without_documents_everybody_is_refused(stage: Stage) -> None:
+    await stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.refused == [(PATH, "POLICY_STALE")]
     assert not stage.handle.allowed
 
 
-def test_a_granted_client_is_let_in_and_a_stranger_is_not(stage: Stage) -> None:
+async def test_a_granted_client_is_let_in_and_a_stranger_is_not(stage: Stage) -> None:
     stage.take_all()
-    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
-    stage.service.asked(b"q" * 16, ATTEMPT, asking(b"x" * 32))
+    await stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(b"q" * 16, ATTEMPT, asking(b"x" * 32))
     assert stage.handle.allowed == [PATH]
     assert stage.handle.refused == [(b"q" * 16, "DENIED")]
 
 
-def test_nobody_sees_a_screen_without_the_mark_that_its_rules_want(
+async def test_nobody_sees_a_screen_without_the_mark_that_its_rules_want(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.take_all(rules=replace(RULES, watermark="閲覧 {time}"))
-    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.allowed == [PATH]
     # Here nobody can look for fonts.
     watermark._face.cache_clear()
     monkeypatch.setenv("PATH", "")
-    stage.service.asked(b"q" * 16, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(b"q" * 16, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.allowed == [PATH]
     assert stage.handle.refused == [(b"q" * 16, "UNSUPPORTED")]
 
 
-def test_a_mark_that_the_guard_does_not_take_refuses_one_client_and_ends_nothing(
+async def test_a_mark_that_the_guard_does_not_take_refuses_one_client_and_ends_nothing(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stage.take_all(rules=replace(RULES, watermark="閲覧"))
     monkeypatch.setattr(service, "render", lambda _: Pattern(1, bytes(LIMITS["guard_mark"] + 1)))
-    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     assert (stage.handle.allowed, stage.handle.refused) == ([], [(PATH, "UNSUPPORTED")])
+
+
+class Renderer:
+    """Renders when it is told to."""
+
+    def __init__(self) -> None:
+        self.begun, self.go = threading.Event(), threading.Event()
+        self.texts: list[str] = []
+
+    def __call__(self, text: str) -> Pattern:
+        self.texts.append(text)
+        self.begun.set()
+        assert self.go.wait(10)
+        return Pattern(1, bytes(1))
+
+
+@pytest.fixture
+def renderer(monkeypatch: pytest.MonkeyPatch) -> Renderer:
+    renderer = Renderer()
+    monkeypatch.setattr(service, "render", renderer)
+    return renderer
+
+
+async def test_nobody_waits_for_the_mark_of_another_and_what_holds_behind_it_decides(
+    stage: Stage, renderer: Renderer
+) -> None:
+    marked = replace(RULES, watermark="閲覧")
+    stage.take_all(rules=marked)
+    answered = asyncio.create_task(stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client)))
+    assert await asyncio.to_thread(renderer.begun.wait, 10)
+    await stage.service.asked(b"q" * 16, ATTEMPT, asking(b"x" * 32))
+    assert stage.handle.refused == [(b"q" * 16, "DENIED")]
+    # Its grant goes meanwhile.
+    stage.take_next(stage.tenant.document(2, grants=(), rules=marked))
+    renderer.go.set()
+    await answered
+    assert (stage.handle.allowed, stage.handle.refused[1:]) == ([], [(PATH, "DENIED")])
+
+
+@pytest.mark.parametrize(("later", "said"), [("社外秘", ["閲覧", "社外秘"]), ("", ["閲覧"])])
+async def test_a_mark_says_what_the_rules_want_when_the_screen_is_shown(
+    stage: Stage, renderer: Renderer, later: str, said: list[str]
+) -> None:
+    stage.take_all(rules=replace(RULES, watermark="閲覧"))
+    answered = asyncio.create_task(stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client)))
+    assert await asyncio.to_thread(renderer.begun.wait, 10)
+    stage.take_next(stage.tenant.document(2, rules=replace(RULES, watermark=later)))
+    renderer.go.set()
+    await answered
+    assert stage.handle.allowed == [PATH]
+    assert [text.split()[0] for text in renderer.texts] == said
+
+
+async def test_an_answer_that_fails_ends_the_agent_with_its_own_error() -> None:
+    async def fails() -> None:
+        raise OSError(errno.ENOSPC, "no space")
+
+    async def serves() -> None:
+        async with run._answering() as answers:
+            answers.create_task(fails())
+            await asyncio.Event().wait()
+
+    with pytest.raises(OSError, match="no space"):
+        await serves()
 
 
 def test_it_says_once_when_it_begins_to_serve(stage: Stage) -> None:
@@ -154,11 +225,11 @@ def test_news_of_an_older_document_is_said_and_changes_nothing(stage: Stage) -> 
     assert not stage.fetched
 
 
-def test_a_forged_document_is_said_and_what_is_held_stays_in_force(stage: Stage) -> None:
+async def test_a_forged_document_is_said_and_what_is_held_stays_in_force(stage: Stage) -> None:
     stage.take_all()
     stage.service.fetched(Kind.REVOCATIONS, b"forged")
     assert stage.events()[-1] == "document_refused"
-    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.allowed == [PATH]
 
 
@@ -219,20 +290,20 @@ def test_without_the_rule_no_desktop_is_locked(stage: Stage) -> None:
     assert stage.desktop.locked == 0
 
 
-def test_a_desktop_that_could_not_be_locked_is_opened_to_nobody(stage: Stage) -> None:
+async def test_a_desktop_that_could_not_be_locked_is_opened_to_nobody(stage: Stage) -> None:
     stage.take_all(rules=replace(RULES, lock_on_disconnect=True))
-    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
     stage.desktop.works = False
-    stage.service.asked(b"q" * 16, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(b"q" * 16, ATTEMPT, asking(stage.tenant.client))
     assert stage.handle.allowed == [PATH]
     assert stage.handle.refused == [(b"q" * 16, "UNSUPPORTED")]
 
 
-def test_no_line_names_a_device_an_address_or_a_computer(stage: Stage) -> None:
+async def test_no_line_names_a_device_an_address_or_a_computer(stage: Stage) -> None:
     stage.take_all()
     stage.service.online("node-1", nodes_version=0, banner="maintenance tonight")
-    stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
-    stage.service.asked(PATH, ATTEMPT, asking(b"x" * 32))
+    await stage.service.asked(PATH, ATTEMPT, asking(stage.tenant.client))
+    await stage.service.asked(PATH, ATTEMPT, asking(b"x" * 32))
     stage.service.opened(ATTEMPT, "direct")
     stage.service.ended(ATTEMPT, "direct", "DONE", "session", 5, 1, 2)
     said = repr([call.args for call in stage.said.calls])
