@@ -78,7 +78,13 @@ impl World {
         let node = Arc::new(Node::new(config, Arc::new(Handed(told))).expect("a node"));
         let address = node.start().expect("a port")[0];
         let anchor = Anchor::from_der(organisation.root_der()).expect("a root");
-        node.set_snapshot(vec![(anchor, Standing::Admitted)], [].into(), [].into(), 0);
+        node.set_snapshot(
+            vec![(anchor, Standing::Admitted)],
+            [].into(),
+            [].into(),
+            [].into(),
+            0,
+        );
         let asked_from = Arc::default();
         let (routing, asked) = (Arc::downgrade(&node), Arc::clone(&asked_from));
         thread::spawn(move || route(&routing, &events, &agents, &asked));

@@ -20,6 +20,7 @@ fn main() -> Result<(), Box<dyn Error>> {
         let path = Path {
             agent: leg(TcpStream::connect(&target)?)?,
             client: leg(client?)?,
+            test: false,
             done: Box::new(|_| {}),
         };
         engine

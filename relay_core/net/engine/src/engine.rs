@@ -5,7 +5,7 @@ use std::thread::{self, JoinHandle};
 
 use telerelay_wire::limits;
 
-use crate::counters::{Counters, Counts};
+use crate::counters::{Counters, Counts, Waits};
 use crate::orders::{Handle, Queue};
 use crate::path::Close;
 use crate::worker::Worker;
@@ -71,6 +71,16 @@ impl Engine {
             counts.add(&worker.counters);
         }
         counts
+    }
+
+    /// How long the messages of all workers have waited, from the event that told of them until the other leg had taken them: those
+    /// of tests, or those of others. Counted are those that were copied and taken at once.
+    pub fn waits(&self, test: bool) -> Waits {
+        let mut waits = Waits::default();
+        for worker in &self.workers {
+            waits.add(&worker.counters.waits[usize::from(test)]);
+        }
+        waits
     }
 
     /// Closes every path; those that are handed over from now on are given back. Does not wait: a worker's thread ends with its

@@ -17,6 +17,8 @@ pub(crate) struct Tools {
     pub(crate) counters: Arc<Counters>,
     /// The time of this turn.
     pub(crate) now: Moment,
+    /// Messages that the path whose turn it is has copied and its other leg has taken.
+    pub(crate) copied: usize,
 }
 
 /// A direction.
@@ -166,6 +168,7 @@ impl Flow {
                     self.become_surer();
                 }
                 self.moved.spliced += bytes as u64;
+                tools.counters.splices.add(1);
                 tools.counters.bytes_spliced.add(bytes);
                 self.held = Held::Pipe(loaded);
             }
@@ -202,9 +205,13 @@ impl Flow {
             self.bulk = 0;
         }
         self.moved.copied += length as u64;
+        tools.counters.copies.add(1);
         tools.counters.bytes_copied.add(length);
         let sent = target.send(bytes).map_err(Fault::Target)?;
-        if sent < length {
+        if sent == length {
+            tools.copied += 1;
+        } else {
+            tools.counters.held.add(1);
             self.held = Held::Bytes {
                 bytes: bytes[sent..].into(),
                 sent: 0,
@@ -245,6 +252,7 @@ mod tests {
             pipes: Pool::new(pipes, counters.clone()),
             counters,
             now: Moment::ZERO,
+            copied: 0,
         }
     }
 
@@ -340,6 +348,16 @@ mod tests {
             while turn().0 == Ok(Progress::Cut) {}
             let (_, before) = turn();
             assert_eq!(turn(), (Ok(Progress::Waiting), before));
+            let counters = tools.counters.clone();
+            assert_eq!(
+                counters.copies.get(),
+                tools.copied as u64 + counters.held.get()
+            );
+            assert_eq!(
+                counters.held.get() + counters.pipes_used.get(),
+                1,
+                "what was read last waits"
+            );
             assert_eq!(
                 tools.counters.pipes_used.get() > 0,
                 flow.moved().spliced > 0

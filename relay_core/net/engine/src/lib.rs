@@ -30,7 +30,7 @@ mod slots;
 pub mod wheel;
 mod worker;
 
-pub use counters::Counts;
+pub use counters::{Counts, WAITS_US, Waits};
 pub use engine::{Config, Engine};
 pub use orders::{Handle, PathKey};
 pub use path::{Close, Done, Endpoint, Leg, Moved, Outcome, Path, Reason};

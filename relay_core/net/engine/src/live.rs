@@ -19,6 +19,8 @@ pub(crate) struct Live {
     lingering: Option<Reason>,
     /// It stands in the run queue.
     pub(crate) queued: bool,
+    /// It is a test's.
+    pub(crate) test: bool,
     done: Done,
 }
 
@@ -42,6 +44,7 @@ impl Live {
             flows: [to_client, to_agent],
             lingering: None,
             queued: false,
+            test: path.test,
             done: path.done,
         }
     }

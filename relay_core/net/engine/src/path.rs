@@ -9,6 +9,8 @@ pub struct Path {
     pub agent: Leg,
     /// The client's leg.
     pub client: Leg,
+    /// A test's, whose messages' waits are counted apart.
+    pub test: bool,
     /// Who is told the end.
     pub done: Done,
 }

@@ -8,7 +8,7 @@ use telerelay_leg::trust::Organisations;
 use telerelay_outer::node::{
     Cause, Command, Greeting, Join, Node as Machine, PathEnd, Plan, SetUp,
 };
-use telerelay_outer::{How, LegKey, PathKind, Traffic};
+use telerelay_outer::{How, LegKey, PathKind, Purpose, Traffic};
 use telerelay_wire::ids::PathId;
 use telerelay_wire::limits;
 use telerelay_wire::outer::Frame;
@@ -16,7 +16,7 @@ use telerelay_wire::{Entropy, FrameError, Moment};
 use tokio::sync::{Notify, oneshot, watch};
 
 use crate::api::Seats;
-use crate::counters::Counters;
+use crate::counters::{Counters, Ending};
 use crate::event::{Event, Told};
 use crate::leg::Lent;
 use crate::mailbox::{Inbox, Post, mailbox};
@@ -45,6 +45,7 @@ pub(crate) struct Lend {
 pub(crate) struct PathOrder {
     pub(crate) agent: oneshot::Receiver<Lent>,
     pub(crate) end: PathGuard,
+    pub(crate) purpose: Purpose,
     /// How long it took until both sides had consented, and when that was.
     pub(crate) set_up: SetUp,
     pub(crate) consented: Instant,
@@ -57,6 +58,8 @@ pub(crate) struct PathGuard {
     legs: Legs,
     /// What is told of it.
     pub(crate) so_far: PathEnd,
+    /// How it is counted.
+    pub(crate) ending: Ending,
 }
 
 /// The legs of a path.
@@ -86,6 +89,7 @@ impl PathGuard {
 impl Drop for PathGuard {
     fn drop(&mut self) {
         if let Some(control) = self.control.take() {
+            control.counters.path_ended(self.ending);
             control.path_ended(self.path, self.legs, self.so_far);
         }
     }
@@ -329,7 +333,7 @@ impl Control {
                     code,
                 }),
                 Command::Terminal(terminal) => {
-                    self.counters.ended(&terminal.code);
+                    self.counters.ended(&terminal);
                     if let Some(kind) = terminal.path_kind {
                         self.timings.session(kind, terminal.duration);
                     }
@@ -372,6 +376,7 @@ impl Control {
     }
 
     fn join(self: &Arc<Self>, state: &mut State, join: Join, now: Moment) {
+        self.counters.paired(&join);
         let (to, agent) = oneshot::channel();
         let legs = Legs {
             agent: join.agent,
@@ -387,10 +392,12 @@ impl Control {
             path: join.path,
             legs,
             so_far: NOTHING_CARRIED,
+            ending: Ending::Failed(None),
         };
         let order = Order::Path(Box::new(PathOrder {
             agent,
             end,
+            purpose: join.purpose,
             set_up: join.set_up,
             consented: Instant::now(),
         }));

@@ -1,12 +1,14 @@
 //! What a node counts; read by metrics, never reset.
+use std::fmt::{self, Display};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use telerelay_engine::Counts;
+use telerelay_engine::{self as engine, Counts, Endpoint};
 use telerelay_leg::accept::AcceptError;
 use telerelay_leg::plain::PlainError;
 use telerelay_outer::door::Step;
-use telerelay_outer::{PathKind, Traffic};
+use telerelay_outer::node::{Join, Rule, Terminal};
+use telerelay_outer::{PathKind, Purpose, Traffic};
 use telerelay_wire::{Code, Reason};
 
 /// Counters and gauges of one node.
@@ -29,10 +31,17 @@ pub(crate) struct Counters {
     refused: ByCode,
     /// Attempts that ended, by the code of their terminal event.
     ended: ByCode,
-    /// Paths that carry something now, by what they are.
-    live: [Count; PathKind::ALL.len()],
+    /// Attempts that became a path, by their purpose.
+    paired: [Count; Purpose::ALL.len()],
+    /// Attempts that ended before, by their purpose.
+    unpaired: [ByCode; Purpose::ALL.len()],
+    /// Those that became a path to go on with an earlier session.
+    pub(crate) resumes: Count,
+    /// Paths that carry something now: by what they are, and each by its purpose.
+    live: [Count; PathKind::ALL.len() * Purpose::ALL.len()],
     /// Paths that were joined.
     pub(crate) paths_joined: Count,
+    paths_ended: [Count; Ending::ALL.len()],
     bytes_to_client: Count,
     bytes_to_agent: Count,
     /// Connections of the API that are open.
@@ -105,6 +114,70 @@ impl ByCode {
     }
 }
 
+/// How a path ended, and by whose leg, as far as a node can tell.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Ending {
+    /// Both directions came to their end.
+    Done,
+    /// The node wanted it.
+    Ordered,
+    /// A leg broke the rules.
+    Breach,
+    /// A leg was reset.
+    Reset(Endpoint),
+    /// A leg was silent or did not read for too long.
+    TimedOut(Endpoint),
+    /// A leg failed otherwise; while it is in outer TLS nobody says which.
+    Failed(Option<Endpoint>),
+}
+
+impl Ending {
+    const ALL: [Self; 10] = [
+        Self::Done,
+        Self::Ordered,
+        Self::Breach,
+        Self::Reset(Endpoint::Agent),
+        Self::Reset(Endpoint::Client),
+        Self::TimedOut(Endpoint::Agent),
+        Self::TimedOut(Endpoint::Client),
+        Self::Failed(None),
+        Self::Failed(Some(Endpoint::Agent)),
+        Self::Failed(Some(Endpoint::Client)),
+    ];
+}
+
+/// `reason.leg`.
+impl Display for Ending {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let (reason, leg) = match *self {
+            Self::Done => ("done", None),
+            Self::Ordered => ("ordered", None),
+            Self::Breach => ("breach", None),
+            Self::Reset(leg) => ("reset", Some(leg)),
+            Self::TimedOut(leg) => ("timed_out", Some(leg)),
+            Self::Failed(leg) => ("failed", leg),
+        };
+        let leg = match leg {
+            None => "none",
+            Some(Endpoint::Agent) => "agent",
+            Some(Endpoint::Client) => "client",
+        };
+        write!(f, "{reason}.{leg}")
+    }
+}
+
+impl From<engine::Reason> for Ending {
+    fn from(reason: engine::Reason) -> Self {
+        match reason {
+            engine::Reason::Done => Self::Done,
+            engine::Reason::Ordered => Self::Ordered,
+            engine::Reason::Reset(leg) => Self::Reset(leg),
+            engine::Reason::TimedOut(leg) => Self::TimedOut(leg),
+            engine::Reason::Failed(leg, _) => Self::Failed(Some(leg)),
+        }
+    }
+}
+
 /// One more in a gauge, for as long as this lives.
 pub(crate) struct Counted {
     counters: Arc<Counters>,
@@ -161,16 +234,36 @@ impl Counters {
     }
 
     /// An attempt had its terminal event.
-    pub(crate) fn ended(&self, reason: &Reason) {
-        self.ended.count(reason);
+    pub(crate) fn ended(&self, terminal: &Terminal) {
+        self.ended.count(&terminal.code);
+        if terminal.path_kind.is_none() {
+            self.unpaired[terminal.purpose as usize].count(&terminal.code);
+        }
+    }
+
+    /// An attempt became a path.
+    pub(crate) fn paired(&self, join: &Join) {
+        self.paired[join.purpose as usize].add(1);
+        self.resumes.add(join.resumes.into());
+    }
+
+    /// A path that was joined ended.
+    pub(crate) fn path_ended(&self, ending: Ending) {
+        let counts = Ending::ALL.iter().zip(&self.paths_ended);
+        for (_, count) in counts.filter(|(other, _)| **other == ending) {
+            count.add(1);
+        }
     }
 
     /// The gauge of the live paths of a kind.
-    pub(crate) const fn live(kind: PathKind) -> fn(&Self) -> &Count {
-        match kind {
-            PathKind::Wrapped => |counters| &counters.live[0],
-            PathKind::Mixed => |counters| &counters.live[1],
-            PathKind::Direct => |counters| &counters.live[2],
+    pub(crate) const fn live(kind: PathKind, purpose: Purpose) -> fn(&Self) -> &Count {
+        match (kind, purpose) {
+            (PathKind::Wrapped, Purpose::Staff) => |counters| &counters.live[0],
+            (PathKind::Wrapped, Purpose::Test) => |counters| &counters.live[1],
+            (PathKind::Mixed, Purpose::Staff) => |counters| &counters.live[2],
+            (PathKind::Mixed, Purpose::Test) => |counters| &counters.live[3],
+            (PathKind::Direct, Purpose::Staff) => |counters| &counters.live[4],
+            (PathKind::Direct, Purpose::Test) => |counters| &counters.live[5],
         }
     }
 
@@ -179,8 +272,8 @@ impl Counters {
         self.bytes_to_agent.add(traffic.to_agent);
     }
 
-    /// Every counter by its name, those by reason or code and the engine's too; zero from the start.
-    pub(crate) fn all(&self, engine: &Counts) -> Vec<(String, u64)> {
+    /// Every counter by its name, those by reason or code, the machine's and the engine's too; zero from the start.
+    pub(crate) fn all(&self, throttled: &[(Rule, u64)], engine: &Counts) -> Vec<(String, u64)> {
         let plain = [
             ("accepted", &self.accepted),
             ("connections", &self.connections),
@@ -189,6 +282,7 @@ impl Counters {
             ("handshakes_delayed", &self.handshakes_delayed),
             ("handshakes", &self.handshakes),
             ("paths_joined", &self.paths_joined),
+            ("resumes", &self.resumes),
             ("api_open", &self.api_open),
             ("api_identified", &self.api_identified),
             ("api_evicted", &self.api_evicted),
@@ -197,24 +291,17 @@ impl Counters {
             ("mailbox_overflows", &self.mailbox_overflows),
             ("panics", &self.panics),
         ];
-        // What a path carried before it was direct, and then.
+        // What paths carried before they were direct, and then.
+        let (to_client, to_agent) = (self.bytes_to_client.get(), self.bytes_to_agent.get());
         let carried = [
-            (
-                "bytes_to_client",
-                self.bytes_to_client.get() + engine.bytes_to_client,
-            ),
-            (
-                "bytes_to_agent",
-                self.bytes_to_agent.get() + engine.bytes_to_agent,
-            ),
+            ("bytes_to_client", to_client + engine.bytes_to_client),
+            ("bytes_to_agent", to_agent + engine.bytes_to_agent),
+            ("bytes_wrapped", to_client + to_agent),
         ];
         let failed = AcceptError::NAMES.iter().zip(&self.handshakes_failed);
         let limited = PlainError::LIMITS.iter().zip(&self.api_limited);
         let shed = Step::ALL.map(Step::as_str).into_iter().zip(&self.shed);
-        let live = PathKind::ALL
-            .map(PathKind::as_str)
-            .into_iter()
-            .zip(&self.live);
+        let paths_ended = Ending::ALL.iter().zip(&self.paths_ended);
         plain
             .into_iter()
             .map(|(name, count)| (name, count.get()))
@@ -225,19 +312,35 @@ impl Counters {
                     .all()
                     .map(|(name, count)| (format!("engine.{name}"), count)),
             )
-            .chain(named(
-                "handshakes_failed",
-                failed.map(|(name, count)| (*name, count)),
-            ))
-            .chain(named(
-                "api_limited",
-                limited.map(|(name, count)| (*name, count)),
-            ))
+            .chain(
+                throttled
+                    .iter()
+                    .map(|(rule, count)| (format!("throttled.{}", rule.as_str()), *count)),
+            )
+            .chain(named("handshakes_failed", failed))
+            .chain(named("api_limited", limited))
             .chain(named("shed", shed))
-            .chain(named("live_paths", live))
             .chain(named("refused", self.refused.all()))
             .chain(named("ended", self.ended.all()))
+            .chain(named("paths_ended", paths_ended))
+            .chain(
+                Purpose::ALL
+                    .into_iter()
+                    .flat_map(|purpose| self.of(purpose)),
+            )
             .collect()
+    }
+
+    /// Set-ups and live paths of one purpose, by name.
+    fn of(&self, purpose: Purpose) -> impl Iterator<Item = (String, u64)> {
+        let paired = ("PAIRED", &self.paired[purpose as usize]);
+        let set_ups = [paired]
+            .into_iter()
+            .chain(self.unpaired[purpose as usize].all());
+        let live = PathKind::ALL.map(|kind| (kind.as_str(), Self::live(kind, purpose)(self)));
+        named("set_ups", set_ups)
+            .chain(named("live_paths", live))
+            .map(move |(name, count)| (format!("{name}.{}", purpose.as_str()), count))
     }
 }
 
@@ -249,7 +352,7 @@ fn add(names: &[&str], counts: &[Count], name: &str) {
 
 fn named<'a>(
     group: &'static str,
-    counts: impl IntoIterator<Item = (&'a str, &'a Count)>,
+    counts: impl IntoIterator<Item = (impl Display, &'a Count)>,
 ) -> impl Iterator<Item = (String, u64)> {
     counts
         .into_iter()

@@ -6,15 +6,15 @@ use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
 use std::time::Duration;
 
 use ipnet::IpNet;
-use telerelay_engine::{self as engine, Counts, Engine};
+use telerelay_engine::{self as engine, Counts, Engine, WAITS_US, Waits};
 use telerelay_leg::config::NodeConfigs;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::socket::listen;
 use telerelay_leg::trust::Anchor;
-use telerelay_outer::DIRECT;
 use telerelay_outer::node::{
     AttemptTicket, Decision, Greeting, Node as Machine, Plan, Scope, Side, Snapshot, Standing,
 };
+use telerelay_outer::{DIRECT, Purpose};
 use telerelay_wire::Code;
 use telerelay_wire::bounded::{List, Text};
 use telerelay_wire::ids::{AttemptId, DeviceId, NodeName, OrganisationId};
@@ -204,6 +204,7 @@ impl Node {
         organisations: Vec<(Anchor, Standing)>,
         revoked: BTreeSet<(OrganisationId, DeviceId)>,
         sessions: BTreeMap<OrganisationId, u32>,
+        tests: BTreeSet<OrganisationId>,
         nodes_version: u64,
     ) {
         let snapshot = Snapshot {
@@ -213,6 +214,7 @@ impl Node {
                 .collect(),
             revoked,
             sessions,
+            tests,
             nodes_version,
         };
         // A suspended organisation still comes through the handshake: it is told so by a frame.
@@ -313,7 +315,8 @@ impl Node {
 
     /// Every counter and gauge by its name.
     pub fn statistics(&self) -> Vec<(String, u64)> {
-        let census = self.control.look(Machine::census);
+        let look = |machine: &Machine| (machine.census(), machine.throttled());
+        let (census, throttled) = self.control.look(look);
         let door = self.door.census();
         let gauges = [
             ("guests", door.guests),
@@ -327,6 +330,7 @@ impl Node {
             ("connects_waiting", census.waiting),
             ("deadlines", census.deadlines),
             ("events_waiting", self.control.told.waiting()),
+            ("pipes_limit", self.descriptors.pipes() * self.workers),
         ];
         let memory = [
             ("memory_budget", self.memory_budget),
@@ -344,7 +348,7 @@ impl Node {
             .map_or_else(Counts::default, |engine| engine.counts());
         self.control
             .counters
-            .all(&engine)
+            .all(&throttled, &engine)
             .into_iter()
             .chain(gauges)
             .collect()
@@ -352,7 +356,20 @@ impl Node {
 
     /// Every histogram by its name.
     pub fn distributions(&self) -> Vec<(String, Distribution)> {
-        self.control.timings.all()
+        let waits = Purpose::ALL.map(|purpose| {
+            let waits = self.engine.get().map_or_else(Waits::default, |engine| {
+                engine.waits(purpose == Purpose::Test)
+            });
+            let name = format!("message_wait.{}", purpose.as_str());
+            let distribution = Distribution::new(&WAITS_US, waits.counts.into(), waits.sum_us);
+            (name, distribution)
+        });
+        self.control
+            .timings
+            .all()
+            .into_iter()
+            .chain(waits)
+            .collect()
     }
 }
 

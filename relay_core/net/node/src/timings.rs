@@ -1,8 +1,8 @@
 //! How long things take at a node: histograms of atomics, read by metrics, never reset.
 use std::time::Duration;
 
-use telerelay_outer::PathKind;
 use telerelay_outer::node::SetUp;
+use telerelay_outer::{PathKind, Purpose};
 
 use crate::counters::Count;
 
@@ -54,7 +54,7 @@ const STEPS: [&str; 7] = [
 #[derive(Debug)]
 pub(crate) struct Timings {
     handshake: Histogram<16>,
-    set_up: Histogram<16>,
+    set_up: [Histogram<16>; Purpose::ALL.len()],
     steps: [Histogram<16>; STEPS.len()],
     sessions: [Histogram<10>; PathKind::ALL.len()],
 }
@@ -70,11 +70,22 @@ pub struct Distribution {
     pub sum: f64,
 }
 
+impl Distribution {
+    /// From bounds and a sum in microseconds.
+    pub(crate) fn new(upper_us: &[u64], counts: Vec<u64>, sum_us: u64) -> Self {
+        Self {
+            upper: upper_us.iter().map(|&upper| seconds(upper)).collect(),
+            counts,
+            sum: seconds(sum_us),
+        }
+    }
+}
+
 impl Timings {
     pub(crate) fn new() -> Self {
         Self {
             handshake: Histogram::new(&WAITS),
-            set_up: Histogram::new(&WAITS),
+            set_up: std::array::from_fn(|_| Histogram::new(&WAITS)),
             steps: std::array::from_fn(|_| Histogram::new(&WAITS)),
             sessions: std::array::from_fn(|_| Histogram::new(&WORK)),
         }
@@ -86,7 +97,7 @@ impl Timings {
     }
 
     /// Both ends of a path were told of it, `paired` after both had consented.
-    pub(crate) fn set_up(&self, set_up: &SetUp, paired: Duration) {
+    pub(crate) fn set_up(&self, purpose: Purpose, set_up: &SetUp, paired: Duration) {
         let SetUp {
             hello,
             connect,
@@ -99,7 +110,7 @@ impl Timings {
         for (step, took) in self.steps.iter().zip(took) {
             step.observe(took);
         }
-        self.set_up.observe(took.iter().sum());
+        self.set_up[purpose as usize].observe(took.iter().sum());
     }
 
     /// A session's path ended, so long after its CONNECT.
@@ -110,16 +121,15 @@ impl Timings {
         }
     }
 
-    /// Every histogram by its name, those by step or kind too.
+    /// Every histogram by its name, those by purpose, step or kind too.
     pub(crate) fn all(&self) -> Vec<(String, Distribution)> {
-        let whole = [
-            ("handshake".to_owned(), self.handshake.read()),
-            ("set_up".to_owned(), self.set_up.read()),
-        ];
+        let handshake = [("handshake".to_owned(), self.handshake.read())];
+        let whole = Purpose::ALL.iter().zip(&self.set_up);
         let steps = STEPS.iter().zip(&self.steps);
         let kinds = PathKind::ALL.iter().zip(&self.sessions);
-        whole
+        handshake
             .into_iter()
+            .chain(whole.map(|(whose, took)| (format!("set_up.{}", whose.as_str()), took.read())))
             .chain(steps.map(|(step, took)| (format!("set_up_step.{step}"), took.read())))
             .chain(kinds.map(|(kind, took)| (format!("session.{}", kind.as_str()), took.read())))
             .collect()
@@ -154,11 +164,8 @@ impl<const N: usize> Histogram<N> {
 
     fn read(&self) -> Distribution {
         let counts = self.within.iter().chain([&self.beyond]);
-        Distribution {
-            upper: self.upper_us.iter().map(|&upper| seconds(upper)).collect(),
-            counts: counts.map(Count::get).collect(),
-            sum: seconds(self.sum_us.get()),
-        }
+        let counts = counts.map(Count::get).collect();
+        Distribution::new(self.upper_us, counts, self.sum_us.get())
     }
 }
 
@@ -194,10 +201,11 @@ mod tests {
             accept: ms(16),
             recorded: ms(32),
         };
-        timings.set_up(&set_up, ms(64));
+        timings.set_up(Purpose::Staff, &set_up, ms(64));
         let all = timings.all();
         let of = |name: &str| all.iter().find(|(other, _)| other == name).unwrap().1.sum;
-        assert!((of("set_up") - 0.127).abs() < 1e-9);
+        assert!((of("set_up.staff") - 0.127).abs() < 1e-9);
+        assert!(of("set_up.test") == 0.0);
         assert!((of("set_up_step.paired") - 0.064).abs() < 1e-9);
         assert!((of("set_up_step.hello") - 0.001).abs() < 1e-9);
     }

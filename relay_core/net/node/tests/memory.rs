@@ -90,7 +90,13 @@ fn node() {
     let mut to_agents = agents.stdin.take().expect("piped");
     let root = bytes(&told.next().expect("a line").expect("a line"));
     let anchor = Anchor::from_der(&root).expect("a root");
-    node.set_snapshot(vec![(anchor, Standing::Admitted)], [].into(), [].into(), 0);
+    node.set_snapshot(
+        vec![(anchor, Standing::Admitted)],
+        [].into(),
+        [].into(),
+        [].into(),
+        0,
+    );
 
     let mut measured = Vec::new();
     let mut ready = 0;

@@ -64,6 +64,7 @@ impl House {
             organisations: [(ORGANISATION, Standing::Admitted)].into(),
             revoked: [].into(),
             sessions: [].into(),
+            tests: [].into(),
             nodes_version: 1,
         };
         node.set_snapshot(Arc::new(snapshot), Moment::ZERO);

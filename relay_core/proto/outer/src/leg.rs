@@ -46,6 +46,28 @@ impl PathKind {
     }
 }
 
+/// What an organisation is admitted for. Whoever watches a node counts a load test apart from the work of people.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Purpose {
+    /// The work of its staff.
+    Staff,
+    /// A test: it was admitted until a certain time only.
+    Test,
+}
+
+impl Purpose {
+    /// Both.
+    pub const ALL: [Self; 2] = [Self::Staff, Self::Test];
+
+    /// The word of a metric's label.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Staff => "staff",
+            Self::Test => "test",
+        }
+    }
+}
+
 /// The bytes of inner TLS that a path carried.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Traffic {

@@ -24,6 +24,6 @@ mod refusal;
 pub mod switch;
 
 pub use dial::Hop;
-pub use leg::{DIRECT, How, LegKey, PathKind, Traffic, VERSION};
+pub use leg::{DIRECT, How, LegKey, PathKind, Purpose, Traffic, VERSION};
 pub use networks::{Lesson, Network, Networks, PathChoice};
 pub use refusal::Refusal;

@@ -319,9 +319,11 @@ class Node:
         revoked: Sequence[tuple[bytes, Sequence[bytes]]],
         nodes_version: int,
         sessions: Sequence[tuple[bytes, int]] = ...,
+        tests: Sequence[bytes] = ...,
     ) -> None:
         """Replace what HELLO is admitted by: (root certificate DER, suspended), (organisation, revoked devices), and (organisation, how many
-        sessions it may have at once) where that is not `organisation_sessions` (§5.10).
+        sessions it may have at once) where that is not `organisation_sessions` (§5.10). `tests`: organisations whose sessions are counted
+        apart from the work of people.
 
         Live paths of devices and organisations that this takes away are cut (`REVOKED`, `SUSPENDED`). Raises CoreError(CERTIFICATE).
         """

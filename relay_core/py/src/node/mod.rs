@@ -152,7 +152,7 @@ impl Node {
     }
 
     /// Replace what HELLO is admitted by.
-    #[pyo3(signature = (*, organisations, revoked, nodes_version, sessions=Vec::new()))]
+    #[pyo3(signature = (*, organisations, revoked, nodes_version, sessions=Vec::new(), tests=Vec::new()))]
     fn set_snapshot(
         &self,
         py: Python<'_>,
@@ -160,6 +160,7 @@ impl Node {
         revoked: Vec<(Vec<u8>, Vec<Vec<u8>>)>,
         nodes_version: u64,
         sessions: Vec<(Vec<u8>, u32)>,
+        tests: Vec<Vec<u8>>,
     ) -> PyResult<()> {
         let mut devices = BTreeSet::new();
         for (organisation, revoked) in &revoked {
@@ -172,6 +173,10 @@ impl Node {
             .into_iter()
             .map(|(organisation, sessions)| Ok((OrganisationId(fixed(&organisation)?), sessions)))
             .collect::<PyResult<_>>()?;
+        let tests = tests
+            .iter()
+            .map(|organisation| Ok(OrganisationId(fixed(organisation)?)))
+            .collect::<PyResult<_>>()?;
         // Reading 1,700 roots takes longer than Python's other work should wait.
         py.detach(|| {
             let organisations = organisations
@@ -179,7 +184,7 @@ impl Node {
                 .map(organisation)
                 .collect::<Result<_, _>>()?;
             self.node
-                .set_snapshot(organisations, devices, sessions, nodes_version);
+                .set_snapshot(organisations, devices, sessions, tests, nodes_version);
             Ok(())
         })
     }

@@ -8,7 +8,8 @@ use telerelay_engine::{Engine, Reason};
 use telerelay_wire::limits;
 
 use super::kit::{
-    Carried, Numbers, Pattern, carry, carry_changed, engine, read_exactly, rest, shut, until, write,
+    Carried, Numbers, Pattern, carry, carry_changed, carry_for, engine, read_exactly, rest, shut,
+    until, write,
 };
 
 /// Enough for both ways of moving, in every mixture.
@@ -103,7 +104,27 @@ fn messages_are_copied_each_by_itself() {
         write(&path.client, &message);
         assert_eq!(read_exactly(&path.agent, message.len()), message);
     }
-    assert_eq!(engine.counts().bytes_spliced, 0);
+    let counts = engine.counts();
+    assert_eq!((counts.bytes_spliced, counts.splices), (0, 0));
+    assert_eq!((counts.copies, counts.held), (400, 0));
+}
+
+#[test]
+fn how_long_messages_waited_is_counted_and_those_of_tests_apart() {
+    let engine = engine(2);
+    let waited = |test| engine.waits(test).counts.iter().sum::<u64>();
+    for test in [false, true] {
+        let before = waited(!test);
+        let path = carry_for(&engine.worker(0), test);
+        for number in 1..=100 {
+            write(&path.agent, b"typed");
+            assert_eq!(read_exactly(&path.client, 5), b"typed");
+            // The worker counts once it is through with all that came.
+            until(&engine, "counted", |_| waited(test) == number);
+        }
+        assert!(engine.waits(test).sum_us > 0, "a copy takes microseconds");
+        assert_eq!(waited(!test), before);
+    }
 }
 
 #[test]

@@ -39,6 +39,7 @@ fn a_worker_takes_a_bounded_number_at_once_and_gives_the_rest_back() {
     let path = Path {
         agent: agent_leg,
         client: client_leg,
+        test: false,
         done: Box::new(move |_| {
             tell.send(()).unwrap();
             wait.recv().unwrap();
@@ -75,6 +76,7 @@ fn nowhere(tell: &Sender<Outcome>) -> Path {
     Path {
         agent: leg(),
         client: leg(),
+        test: false,
         done: Box::new(move |outcome| tell.send(outcome).unwrap()),
     }
 }
@@ -103,6 +105,7 @@ fn a_panic_of_whoever_is_told_ends_the_worker_and_gives_paths_back() {
         .adopt(Path {
             agent: agent_leg,
             client: client_leg,
+            test: false,
             done: Box::new(|_| panic!("on purpose")),
         })
         .unwrap();

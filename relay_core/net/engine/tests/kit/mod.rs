@@ -57,22 +57,34 @@ pub(crate) fn carry_from(
     listener: &TcpListener,
     change: impl FnOnce(&mut Leg, &mut Leg),
 ) -> Carried {
-    let (agent, mut agent_leg) = leg(listener);
-    let (client, mut client_leg) = leg(listener);
-    change(&mut agent_leg, &mut client_leg);
+    carry_path(handle, listener, |path| {
+        change(&mut path.agent, &mut path.client);
+    })
+}
+
+/// A path that is a test's, or not.
+pub(crate) fn carry_for(handle: &Handle, test: bool) -> Carried {
+    carry_path(handle, &listener(), |path| path.test = test)
+}
+
+fn carry_path(handle: &Handle, listener: &TcpListener, change: impl FnOnce(&mut Path)) -> Carried {
+    let (agent, agent_leg) = leg(listener);
+    let (client, client_leg) = leg(listener);
     let (tell, outcome) = channel();
-    let key = handle.adopt(Path {
+    let mut path = Path {
         agent: agent_leg,
         client: client_leg,
+        test: false,
         done: Box::new(move |outcome| {
             // A test that does not ask has let go of its end.
             let _unasked = tell.send(outcome);
         }),
-    });
+    };
+    change(&mut path);
     Carried {
         agent,
         client,
-        key: Some(key.unwrap()),
+        key: Some(handle.adopt(path).unwrap()),
         outcome,
     }
 }

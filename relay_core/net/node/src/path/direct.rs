@@ -2,8 +2,8 @@
 use std::io;
 
 use telerelay_engine as engine;
-use telerelay_outer::Traffic;
 use telerelay_outer::node::{Cause, PathEnd};
+use telerelay_outer::{Purpose, Traffic};
 
 use super::Path;
 use crate::control::{Control, PathGuard};
@@ -31,11 +31,13 @@ fn sockets(path: Path, mut end: PathGuard) -> io::Result<engine::Path> {
     };
     let (agent, agent_counted) = path.agent.into_direct()?;
     let (client, client_counted) = path.client.into_direct()?;
+    let test = path.purpose == Purpose::Test;
     let counted = [path.live, agent_counted, client_counted];
     let done = move |outcome: engine::Outcome| {
         drop(counted);
         tracing::debug!(path = %end.path(), reason = ?outcome.reason, "ended");
         // As a whole it belongs to this closure, or it would tell the end at once.
+        end.ending = outcome.reason.into();
         end.carried(Traffic {
             to_client: outcome.to_client.total(),
             to_agent: outcome.to_agent.total(),
@@ -44,6 +46,7 @@ fn sockets(path: Path, mut end: PathGuard) -> io::Result<engine::Path> {
     Ok(engine::Path {
         agent,
         client,
+        test,
         done: Box::new(done),
     })
 }

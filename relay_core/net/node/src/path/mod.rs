@@ -10,13 +10,13 @@ use std::future::poll_fn;
 use std::task::{Context, Poll};
 
 use telerelay_outer::node::{Cause, PathEnd};
-use telerelay_outer::{PathKind, Traffic};
+use telerelay_outer::{PathKind, Purpose, Traffic};
 use telerelay_wire::Code;
 use telerelay_wire::limits;
 use telerelay_wire::outer::{Frame, Paired};
 
 use crate::control::{Control, Order, PathOrder};
-use crate::counters::{Counted, Counters};
+use crate::counters::{Counted, Counters, Ending};
 use crate::leg::{Leg, Lent};
 use crate::mailbox::Inbox;
 use half::Half;
@@ -32,6 +32,17 @@ enum End {
     Broken,
     /// A leg broke the rules.
     Breach(Code),
+}
+
+impl From<End> for Ending {
+    fn from(end: End) -> Self {
+        match end {
+            End::Done => Self::Done,
+            End::Ordered => Self::Ordered,
+            End::Broken => Self::Failed(None),
+            End::Breach(_) => Self::Breach,
+        }
+    }
 }
 
 /// What becomes of a path.
@@ -52,6 +63,7 @@ pub(crate) async fn run(
     let PathOrder {
         agent,
         mut end,
+        purpose,
         set_up,
         consented,
     } = order;
@@ -70,9 +82,11 @@ pub(crate) async fn run(
     let paired = Frame::Paired(Paired { path: end.path() });
     let told = client.write(&paired).and(agent.write(&paired));
     if told.is_some() {
-        control.timings.set_up(&set_up, consented.elapsed());
+        control
+            .timings
+            .set_up(purpose, &set_up, consented.elapsed());
     }
-    let mut path = Path::new(control, agent, client);
+    let mut path = Path::new(control, purpose, agent, client);
     let next = if early {
         Next::End(End::Breach(Code::BadFrame))
     } else if told.is_none() {
@@ -97,24 +111,27 @@ pub(crate) async fn run(
             End::Breach(code) => Cause::Breach(code),
         },
     };
+    end.ending = why.into();
 }
 
 struct Path {
     agent: Half,
     client: Half,
+    purpose: Purpose,
     kind: PathKind,
     /// One more live path of this kind.
     live: Counted,
 }
 
 impl Path {
-    fn new(control: &Control, agent: Leg, client: Leg) -> Self {
+    fn new(control: &Control, purpose: Purpose, agent: Leg, client: Leg) -> Self {
         let kind = PathKind::Wrapped;
         Self {
             agent: Half::new(agent),
             client: Half::new(client),
+            purpose,
             kind,
-            live: Counted::new(&control.counters, Counters::live(kind)),
+            live: Counted::new(&control.counters, Counters::live(kind, purpose)),
         }
     }
 
@@ -185,7 +202,7 @@ impl Path {
         };
         if kind != self.kind {
             self.kind = kind;
-            self.live = Counted::new(&control.counters, Counters::live(kind));
+            self.live = Counted::new(&control.counters, Counters::live(kind, self.purpose));
         }
     }
 }

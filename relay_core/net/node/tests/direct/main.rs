@@ -160,6 +160,7 @@ fn more_in_the_record_of_switch_is_a_breach_of_whoever_sent_it() {
             // The node's word counts, not the agent's.
             let terminal = scene.ends(reporter, Code::PathLost).await;
             assert_eq!(terminal.code, Code::BadFrame, "{behind:?}");
+            assert!(scene.world.statistic("paths_ended.breach.none") > 0);
             assert_eq!(terminal.path_kind, Some(PathKind::Wrapped));
         }
     });

@@ -83,7 +83,7 @@ async fn no_byte_of_one_session_is_in_another() {
             let exchange = begin(&mut world, agent, set * LIVE + number, &mut numbers).await;
             exchanges[usize::try_from(number % THREADS).unwrap()].push(exchange);
         }
-        world.until("live_paths.direct", LIVE).await;
+        world.until("live_paths.direct.staff", LIVE).await;
         let threads: Vec<_> = exchanges
             .into_iter()
             .zip(set..)

@@ -155,7 +155,7 @@ impl World {
             .map(|device| (organisation, *device))
             .collect();
         self.node
-            .set_snapshot(vec![(anchor, standing)], revoked, [].into(), 3);
+            .set_snapshot(vec![(anchor, standing)], revoked, [].into(), [].into(), 3);
     }
 
     pub(crate) fn pins(&self) -> Pins {

@@ -42,12 +42,12 @@ async fn both_consents_and_the_record_make_a_path() {
         assert_eq!(at_agent.paired().await, request.path);
         assert_eq!(at_client.paired().await, request.path);
         assert_eq!(world.statistic("live_paths"), 1);
-        world.until("live_paths.wrapped", 1).await;
+        world.until("live_paths.wrapped.staff", 1).await;
         for (name, distribution) in world.node.distributions() {
-            let expected = match name.split('.').next() {
-                Some("handshake") => 2,
-                Some("set_up" | "set_up_step") => 1,
-                Some("session") => 0,
+            let expected = match name.split_once('.').unwrap_or((&name, "")) {
+                ("handshake", "") => 2,
+                ("set_up", "staff") | ("set_up_step", _) => 1,
+                ("set_up", "test") | ("session" | "message_wait", _) => 0,
                 other => panic!("what is {other:?}?"),
             };
             assert_eq!(distribution.counts.iter().sum::<u64>(), expected, "{name}");
@@ -61,7 +61,7 @@ async fn both_consents_and_the_record_make_a_path() {
         drop((at_agent, at_client));
         world.until("attempts", 0).await;
         assert_eq!(world.statistic("ended.PATH_LOST"), 1);
-        assert_eq!(world.statistic("live_paths.wrapped"), 0);
+        assert_eq!(world.statistic("live_paths.wrapped.staff"), 0);
         let ended = world.node.distributions().into_iter();
         let sessions: u64 = ended
             .filter(|(name, _)| name == "session.wrapped")

@@ -35,7 +35,7 @@ async fn seventeen_hundred_organisations_and_two_hundred_of_one_name() {
     });
     world
         .node
-        .set_snapshot(admitted.collect(), [].into(), [].into(), 0);
+        .set_snapshot(admitted.collect(), [].into(), [].into(), [].into(), 0);
     for number in [0, 1, 199, 200, 850, 1_699] {
         let mut agent = world.dial(&organisations[number].agent(COMPUTER)).await;
         agent.hello(Role::Agent).await;

@@ -117,7 +117,7 @@ async fn a_direct_path_carries_much_both_ways_and_ends_as_such() {
         at_agent.put_down().await;
         at_client.is_answered().await;
         at_agent.is_answered().await;
-        world.until("live_paths.direct", 1).await;
+        world.until("live_paths.direct.staff", 1).await;
         world.until("engine.paths", 1).await;
         exchange_much(&mut at_agent, &mut at_client).await;
         world.until("bytes_to_client", LARGE as u64 + 7).await;
@@ -132,7 +132,39 @@ async fn a_direct_path_carries_much_both_ways_and_ends_as_such() {
         let carried = (ended.traffic.to_client, ended.traffic.to_agent);
         assert_eq!(carried, (LARGE as u64 + 7, LARGE as u64));
         world.until("engine.paths", 0).await;
-        world.until("live_paths.direct", 0).await;
+        world.until("live_paths.direct.staff", 0).await;
+        assert_eq!(world.statistic("set_ups.PAIRED.staff"), 1);
+        assert_eq!(world.statistic("paths_ended.done.none"), 1);
+        let moved = [
+            "bytes_wrapped",
+            "engine.bytes_copied",
+            "engine.bytes_spliced",
+        ];
+        let moved: u64 = moved.iter().map(|name| world.statistic(name)).sum();
+        assert_eq!(moved, carried.0 + carried.1);
+    }
+}
+
+#[tokio::test]
+async fn whose_leg_was_reset_is_counted() {
+    for by_agent in [false, true] {
+        let mut world = World::new();
+        let (agent, client) = (
+            world.organisation.agent(COMPUTER),
+            world.organisation.client(),
+        );
+        let (mut at_agent, mut at_client, _) = world.peers(&agent, &client).await;
+        at_client.put_down().await;
+        at_agent.put_down().await;
+        world.until("engine.paths", 1).await;
+        let (resets, stays, name) = if by_agent {
+            (at_agent, at_client, "paths_ended.reset.agent")
+        } else {
+            (at_client, at_agent, "paths_ended.reset.client")
+        };
+        resets.socket.set_zero_linger().unwrap();
+        drop((resets, stays));
+        world.until(name, 1).await;
     }
 }
 
@@ -177,7 +209,7 @@ async fn where_one_end_stays_wrapped_the_path_is_mixed() {
         };
         switching.put_down().await;
         switching.is_answered().await;
-        world.until("live_paths.mixed", 1).await;
+        world.until("live_paths.mixed.staff", 1).await;
         exchange_much(&mut at_agent, &mut at_client).await;
         let mut ready = world.ready(&agent).await;
         both_end(&mut at_agent, &mut at_client).await;
@@ -222,6 +254,7 @@ async fn a_cut_and_a_revocation_reach_a_direct_path() {
             (ended.code, ended.path_kind),
             (code.into(), Some(PathKind::Direct))
         );
+        world.until("paths_ended.ordered.none", 1).await;
         world.until("engine.paths", 0).await;
     }
 }

@@ -5,7 +5,7 @@ use telerelay_wire::ids::{ComputerId, DeviceId, OrganisationId, Role};
 use telerelay_wire::{Code, limits};
 
 use super::table::DeviceKey;
-use crate::leg::VERSION;
+use crate::leg::{Purpose, VERSION};
 
 /// Whom a listener is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -58,6 +58,8 @@ pub struct Snapshot {
     pub revoked: BTreeSet<(OrganisationId, DeviceId)>,
     /// How many sessions an organisation may have at once, where it is not `organisation_sessions`.
     pub sessions: BTreeMap<OrganisationId, u32>,
+    /// Which of the organisations were admitted for a test.
+    pub tests: BTreeSet<OrganisationId>,
     /// For WELCOME.
     pub nodes_version: u64,
 }
@@ -67,6 +69,15 @@ impl Snapshot {
     pub(super) fn sessions_of(&self, organisation: OrganisationId) -> usize {
         let sessions = self.sessions.get(&organisation).copied();
         sessions.unwrap_or(limits::ORGANISATION_SESSIONS) as usize
+    }
+
+    /// What the organisation was admitted for.
+    pub(super) fn purpose_of(&self, organisation: OrganisationId) -> Purpose {
+        if self.tests.contains(&organisation) {
+            Purpose::Test
+        } else {
+            Purpose::Staff
+        }
     }
 
     /// Why this device may not speak to the node, if it may not. An organisation that is not known any more counts as

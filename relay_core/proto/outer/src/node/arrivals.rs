@@ -8,6 +8,7 @@ use telerelay_wire::{Code, Moment, limits};
 use super::Node;
 use super::command::{AttemptTicket, Command};
 use super::table::{Phase, Timer};
+use super::usage::Rule;
 use crate::deadlines::Due;
 use crate::pace::Pace;
 use crate::refusal::{Refusal, seconds_up};
@@ -71,6 +72,7 @@ impl Node {
     /// A CONNECT that nothing speaks against: `route` is asked, now or in its turn, or it is told when to come back.
     pub(super) fn arrives(&mut self, ticket: AttemptTicket, now: Moment) {
         if self.arrivals.is_full() {
+            self.usage.one_too_many(Rule::Arrivals);
             let refusal = self.arrivals.book(now);
             return self.abort(ticket, refusal, now);
         }

@@ -8,7 +8,7 @@ use telerelay_wire::{Code, Reason};
 
 use core::time::Duration;
 
-use crate::leg::{How, LegKey, PathKind, Traffic};
+use crate::leg::{How, LegKey, PathKind, Purpose, Traffic};
 
 /// One attempt at this node. Attempt IDs are the clients' choice and may repeat; tickets do not.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash)]
@@ -99,6 +99,10 @@ pub struct Join {
     pub agent: LegKey,
     /// The client's leg.
     pub client: LegKey,
+    /// What its organisation was admitted for.
+    pub purpose: Purpose,
+    /// It goes on with an earlier session.
+    pub resumes: bool,
     /// How long it took to come here.
     pub set_up: SetUp,
 }
@@ -167,6 +171,8 @@ pub struct Terminal {
     pub path: PathId,
     /// The client's organisation.
     pub organisation: OrganisationId,
+    /// What it was admitted for.
+    pub purpose: Purpose,
     /// The client's device.
     pub client: DeviceId,
     /// The agent's device, where *here* was decided, so that a START record exists or is being written.

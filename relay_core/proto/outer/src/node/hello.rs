@@ -7,6 +7,7 @@ use telerelay_wire::{Code, Moment, limits};
 use super::admission::{Holder, refuses_hello};
 use super::command::{AgentReady, Command};
 use super::table::{DeviceKey, Process, State, Timer};
+use super::usage::Rule;
 use super::{Node, Refusal};
 use crate::leg::{How, LegKey, VERSION};
 use crate::refusal::seconds;
@@ -24,6 +25,10 @@ impl Node {
                 has_all.then_some(Code::Throttled)
             });
         if let Some(code) = refused {
+            // Nothing else says this of a HELLO.
+            if code == Code::Throttled {
+                self.usage.one_too_many(Rule::LegsPerDevice);
+            }
             return self.refuse_hello(key, code, now);
         }
         let Some(leg) = self.legs.get_mut(&key) else {

@@ -39,6 +39,7 @@ pub use command::{
     AgentReady, Asked, AttemptTicket, Cause, Command, Decision, Join, PathEnd, RouteRequest, SetUp,
     Terminal,
 };
+pub use usage::Rule;
 
 /// What WELCOME says, besides the node list's version.
 #[derive(Clone, Debug)]

@@ -8,6 +8,7 @@ use super::command::{AttemptTicket, Command, Decision, Join, RouteRequest, SetUp
 use super::session::{Course, Session};
 use super::stopping::Intake;
 use super::table::{Attempt, DeviceKey, Phase, State, Timer};
+use super::usage::Rule;
 use crate::leg::{How, LegKey};
 use crate::refusal::Refusal;
 
@@ -171,6 +172,7 @@ impl Node {
             return self.claim(ticket, leg, now);
         }
         if presence.waiting.len() >= limits::GAP_WAITERS {
+            self.usage.one_too_many(Rule::GapWaiters);
             return self.abort(ticket, Code::Busy.into(), now);
         }
         presence.waiting.push_back(ticket);
@@ -315,6 +317,8 @@ impl Node {
             due: None,
         };
         let path = session.path;
+        let purpose = self.snapshot.purpose_of(session.organisation);
+        let resumes = attempt.request.resume.is_some();
         self.deadlines.disarm(&mut attempt.due);
         self.attempts.remove(&ticket);
         self.usage.session(session.organisation);
@@ -333,6 +337,8 @@ impl Node {
             ticket,
             agent: agent_leg,
             client: client_leg,
+            purpose,
+            resumes,
             set_up,
         }));
     }

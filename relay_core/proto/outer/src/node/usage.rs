@@ -17,11 +17,54 @@ const CONNECTS: Pace = Pace::new(
     limits::USAGE_MEMORY,
 );
 
+/// By which limit somebody is refused who comes too often or is one too many (PROTOCOL.md §5.10, §12).
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Rule {
+    /// Another leg of a device.
+    LegsPerDevice,
+    /// Another CONNECT of a device.
+    ConnectsPerMinute,
+    /// Another CONNECT of an organisation, none of which is a path yet.
+    OrganisationRequests,
+    /// Another session of an organisation.
+    OrganisationSessions,
+    /// Another CONNECT in the room where they wait for their turn.
+    Arrivals,
+    /// Another CONNECT that waits for one agent's next ready connection.
+    GapWaiters,
+}
+
+impl Rule {
+    /// Every rule.
+    pub const ALL: [Self; 6] = [
+        Self::LegsPerDevice,
+        Self::ConnectsPerMinute,
+        Self::OrganisationRequests,
+        Self::OrganisationSessions,
+        Self::Arrivals,
+        Self::GapWaiters,
+    ];
+
+    /// The limit's name in docs/LIMITS.md.
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::LegsPerDevice => "legs_per_device",
+            Self::ConnectsPerMinute => "connects_per_minute",
+            Self::OrganisationRequests => "organisation_requests",
+            Self::OrganisationSessions => "organisation_sessions",
+            Self::Arrivals => "arrivals_wait_ms",
+            Self::GapWaiters => "gap_waiters",
+        }
+    }
+}
+
 /// The use of everybody who is here, or was a minute ago.
 #[derive(Debug, Default)]
 pub(super) struct Usage {
     devices: BTreeMap<DeviceKey, DeviceUse>,
     organisations: BTreeMap<OrganisationId, OrganisationUse>,
+    /// How often each rule refused somebody, in their order.
+    refused: [u64; Rule::ALL.len()],
     /// When devices are forgotten that have no leg and could ask as often as anybody.
     pub(super) sweep: Due<Timer>,
 }
@@ -84,6 +127,11 @@ impl Usage {
         left
     }
 
+    /// Counts a refusal.
+    pub(super) fn one_too_many(&mut self, rule: Rule) {
+        self.refused[rule as usize] += 1;
+    }
+
     pub(super) fn request(&mut self, organisation: OrganisationId) {
         self.organisations.entry(organisation).or_default().requests += 1;
     }
@@ -114,6 +162,11 @@ impl Usage {
 }
 
 impl Node {
+    /// How often each rule has refused somebody.
+    pub fn throttled(&self) -> [(Rule, u64); Rule::ALL.len()] {
+        Rule::ALL.map(|rule| (rule, self.usage.refused[rule as usize]))
+    }
+
     /// Whether the device, which says HELLO on another leg, has as many as one may have.
     pub(super) fn has_all_legs(&self, device: DeviceKey) -> bool {
         let of_agent = self
@@ -136,6 +189,7 @@ impl Node {
             );
         }
         if let Err(ready_at) = asked {
+            self.usage.one_too_many(Rule::ConnectsPerMinute);
             return Some(Refusal::after(
                 Code::Throttled,
                 seconds_up(ready_at.since(now)),
@@ -144,13 +198,15 @@ impl Node {
         let organisation = device.organisation;
         let used = self.usage.organisations.get(&organisation).copied();
         let used = used.unwrap_or_default();
-        if used.requests >= limits::ORGANISATION_REQUESTS {
-            Some(Code::Busy.into())
+        let (rule, code) = if used.requests >= limits::ORGANISATION_REQUESTS {
+            (Rule::OrganisationRequests, Code::Busy)
         } else if used.requests + used.sessions >= self.snapshot.sessions_of(organisation) {
-            Some(Code::Quota.into())
+            (Rule::OrganisationSessions, Code::Quota)
         } else {
-            None
-        }
+            return None;
+        };
+        self.usage.one_too_many(rule);
+        Some(code.into())
     }
 
     /// A minute is over.

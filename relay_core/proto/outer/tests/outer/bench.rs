@@ -188,6 +188,7 @@ pub(crate) fn snapshot() -> Snapshot {
             .into(),
         revoked: [(organisation(1), device(66))].into(),
         sessions: [].into(),
+        tests: [organisation(2)].into(),
         nodes_version: 4,
     }
 }

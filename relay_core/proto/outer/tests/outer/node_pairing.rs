@@ -1,5 +1,10 @@
 //! From CONNECT to PAIRED: routes, claims, waiting in the gap, consent and record (PROTOCOL.md §5.2, §5.3).
-use telerelay_outer::node::{Asked, AttemptTicket, Command, Decision, SetUp, Side, Terminal};
+use std::sync::Arc;
+
+use telerelay_outer::Purpose;
+use telerelay_outer::node::{
+    Asked, AttemptTicket, Command, Decision, Rule, SetUp, Side, Snapshot, Terminal,
+};
 use telerelay_wire::bounded::List;
 use telerelay_wire::ids::{ComputerId, NodeAddress, Role, Service};
 use telerelay_wire::outer::{Connect, Early, Frame};
@@ -7,7 +12,7 @@ use telerelay_wire::{Code, Reason, limits};
 
 use crate::bench::{
     Bench, accept, agent_of, client_of, connect, device, hello, ms, organisation, program, refuse,
-    secs,
+    secs, snapshot,
 };
 
 pub(crate) fn here(number: u8) -> Decision {
@@ -82,6 +87,36 @@ fn a_request_becomes_a_path_by_accept_and_record_in_either_order() {
                 .all(|line| line == "3000 gone 7"),
             "a path has no deadline"
         );
+    }
+}
+
+#[test]
+fn what_an_organisation_was_admitted_for_is_told_of_each_of_its_attempts() {
+    for (tests, purpose) in [
+        ([].into(), Purpose::Staff),
+        ([organisation(1)].into(), Purpose::Test),
+    ] {
+        let mut bench = Bench::new();
+        let given = Snapshot {
+            tests,
+            ..snapshot()
+        };
+        bench.node.set_snapshot(Arc::new(given), bench.now);
+        let (_, _, path, _) = bench.paired(7);
+        let join = bench.commands.iter().find_map(|command| match command {
+            Command::Join(join) => Some(join),
+            _ => None,
+        });
+        let join = join.expect("a path");
+        assert_eq!((join.purpose, join.resumes), (purpose, false));
+        bench.path_ended(path, telerelay_outer::node::Cause::Leg);
+        bench.wait(secs(60));
+        assert_eq!(terminal(&bench).purpose, purpose);
+        bench.client(2);
+        bench.decide(1, deny(Code::Denied));
+        bench.wait(secs(60));
+        assert_eq!(terminal(&bench).code, Code::Denied);
+        assert_eq!(terminal(&bench).purpose, purpose);
     }
 }
 
@@ -356,6 +391,8 @@ fn waiting_connects_are_served_in_order_of_arrival_and_the_fifth_is_busy() {
             assert_eq!(lines, ["6< ERROR BUSY 15", "6 close", "end 4 BUSY claim"]);
         }
     }
+    let (_, busy) = bench.node.throttled()[Rule::GapWaiters as usize];
+    assert_eq!(busy, 1);
     for number in 0..4 {
         bench.agent_hello(7, 7, 2 + number);
         let lines = bench.out();

@@ -2,7 +2,7 @@
 use std::sync::Arc;
 
 use telerelay_outer::LegKey;
-use telerelay_outer::node::{Cause, Command, Decision, Node, Plan, Side, Snapshot};
+use telerelay_outer::node::{Cause, Command, Decision, Node, Plan, Rule, Side, Snapshot};
 use telerelay_wire::Moment;
 use telerelay_wire::ids::Role;
 use telerelay_wire::limits;
@@ -31,6 +31,12 @@ fn planned(arrivals_per_s: u32, handshakes_per_s: u32) -> Bench {
 
 fn is_asked(said: &[String]) -> bool {
     said.iter().any(|line| line.starts_with("ask"))
+}
+
+/// The rules that have refused somebody, and how often.
+fn throttled(bench: &Bench) -> Vec<(Rule, u64)> {
+    let counts = bench.node.throttled().into_iter();
+    counts.filter(|(_, count)| *count > 0).collect()
 }
 
 /// The last ERROR that was sent.
@@ -64,6 +70,7 @@ fn who_guesses_is_throttled_and_nobody_else() {
             "end 31 THROTTLED route".to_owned()
         ]
     );
+    assert_eq!(throttled(&bench), [(Rule::ConnectsPerMinute, 1)]);
     // The computer's owner asks for the same one.
     assert!(is_asked(&asks(&mut bench, 51).1));
     // The next try is one's own again when it was said to be.
@@ -81,6 +88,7 @@ fn a_device_has_so_many_legs() {
     }
     let late = bench.leg(client_of(1, 50), Side::Both);
     assert!(bench.frame(late, hello(Role::Client, 1, 1))[0].contains("ERROR THROTTLED"));
+    assert_eq!(throttled(&bench), [(Rule::LegsPerDevice, 1)]);
     let other = bench.leg(client_of(1, 51), Side::Both);
     assert!(bench.frame(other, hello(Role::Client, 1, 1))[0].contains("WELCOME"));
     bench.gone(LegKey(1));
@@ -102,6 +110,7 @@ fn an_organisation_has_as_many_sessions_as_the_operator_gives_it() {
     assert!(is_asked(&said));
     let (_, said) = asks(&mut bench, 51);
     assert!(said[0].contains("ERROR QUOTA"), "{said:?}");
+    assert_eq!(throttled(&bench), [(Rule::OrganisationSessions, 1)]);
     // Another organisation has its own.
     let theirs = bench.leg(client_of(2, 52), Side::Both);
     bench.frame(theirs, hello(Role::Client, 1, 1));
@@ -123,6 +132,7 @@ fn an_organisation_has_so_many_requests_under_way() {
     }
     let (_, said) = asks(&mut bench, 200);
     assert!(said[0].contains("ERROR BUSY"), "{said:?}");
+    assert_eq!(throttled(&bench), [(Rule::OrganisationRequests, 1)]);
 }
 
 #[test]
@@ -138,6 +148,7 @@ fn arrivals_beyond_the_plan_wait_in_turn_and_the_rest_is_told_its_place() {
         assert!(said[0].contains("ERROR BUSY 3"), "{said:?}");
         assert_eq!(error(&bench).place, Some(u32::from(place)));
     }
+    assert_eq!(throttled(&bench), [(Rule::Arrivals, 3)]);
     // Who leaves makes room, and those who wait are asked about in the order in which they came.
     bench.gone(came[2].0);
     assert!(asks(&mut bench, 60).1.is_empty());
