@@ -21,13 +21,16 @@ _Event = TypeVar("_Event", DoorOpen, Stopped)
 
 
 class Home:
-    """The client with this number of the organisation in `folder`. It ends with its last viewer."""
+    """The client with this number of the organisation in `folder`. It ends with its last viewer.
 
-    def __init__(self, folder: Path, number: int) -> None:
+    `node`: the address at which it finds the node, where that is another than the node tells.
+    """
+
+    def __init__(self, folder: Path, number: int, node: str | None = None) -> None:
         computer = format_computer_id(number.to_bytes(10, "big"))
         device = folder / "clients" / f"{computer}.pem"
         cluster = json.loads((folder / "cluster.json").read_text())
-        nodes = [(node["name"], node["addresses"]) for node in cluster["nodes"]]
+        nodes = [(one["name"], [node] if node else one["addresses"]) for one in cluster["nodes"]]
         pins = [bytes.fromhex(pin) for pin in cluster["pins"]]
         self._client = Client(
             dial=Dial(nodes=nodes, pins=pins, chain=device, key=device),

@@ -6,7 +6,7 @@ import socket
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import Any, Final, TypeVar
@@ -159,11 +159,18 @@ class Scene:
 
 @contextmanager
 def open_scene(
-    *, agents: int, clients: int, settings: Mapping[str, str] | None = None, probe: bool = False
+    *,
+    agents: int,
+    clients: int,
+    settings: Mapping[str, str] | None = None,
+    probe: bool = False,
+    address: str | None = None,
+    before: Sequence[str] = (),
 ) -> Iterator[Scene]:
     """A node that admitted an organisation of so many agents; the first `clients` have a client each.
 
     `settings`: more of the node's environment. `probe`: run it so that `lateness` and `hold_gil` answer.
+    `address`: where it listens, `before`: a command that runs it otherwise.
     """
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="telerelay-bench-")))
@@ -173,7 +180,9 @@ def open_scene(
         environment = {**(settings or {}), **({probed.SOCKET_VARIABLE: str(door)} if probe else {})}
         if released := os.environ.get(CORE_VARIABLE):
             environment[CORE_VARIABLE] = str(Path(released).resolve())
-        node = ends.enter_context(NodeProcess(folder, program=program, environment=environment))
+        node = NodeProcess(folder, program=(*before, *program), environment=environment)
+        node.address = address or node.address
+        ends.enter_context(node)
         organisation = folder / "organisation"
         tenant.prepare(node.data / "control.sock", organisation, agents=agents, clients=clients)
         yield Scene(node, organisation, door, ends)

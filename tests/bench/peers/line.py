@@ -72,9 +72,7 @@ def open_line() -> Iterator[Ground]:
         within = ("ip", "netns", "exec", RELAY_NETWORK)
         subprocess.run((*within, "sysctl", "-qw", "net.ipv4.ip_forward=1"), check=True)
         subprocess.run((*within, "nft", "-f", "-"), input=_ROUTER, text=True, check=True)
-        for where, device in (((), _HOME), (("-n", RELAY_NETWORK), _FAR)):
-            shaped = ("rate", f"{MBIT_S}mbit", "burst", _BURST, "latency", _BUFFER)
-            subprocess.run(("tc", *where, "qdisc", "add", "dev", device, "root", "tbf", *shaped), check=True)
+        narrow(MBIT_S)
         way = ("distance", "--queue", str(_QUEUE), "--for", str(DELAY_S))
         distance = ends.enter_context(Driver("traffic", *way, before=_BEFORE_OTHERS))
         distance.wait("ready", _READY_S)
@@ -84,6 +82,13 @@ def open_line() -> Iterator[Ground]:
         require(*_measured(ground))
         yield ground
         require_kept(Path("/proc/thread-self/net/netfilter/nfnetlink_queue").read_text())
+
+
+def narrow(mbit_s: int) -> None:
+    """Let so much through the cable to homes, either way."""
+    for where, device in (((), _HOME), (("-n", RELAY_NETWORK), _FAR)):
+        shaped = ("rate", f"{mbit_s}mbit", "burst", _BURST, "latency", _BUFFER)
+        subprocess.run(("tc", *where, "qdisc", "add", "dev", device, "root", "tbf", *shaped), check=True)
 
 
 def require(round_trip_s: float, mbit_s: float) -> None:
