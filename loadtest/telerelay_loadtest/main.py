@@ -7,8 +7,10 @@ from typer.core import TyperGroup
 
 from telerelay_endpoint import console
 from telerelay_loadtest import __version__
+from telerelay_loadtest.commands.record import record
 
 app = typer.Typer(name="telerelay-loadtest", no_args_is_help=True)
+app.command()(record)
 
 
 def main() -> NoReturn:
