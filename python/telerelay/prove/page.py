@@ -1,24 +1,16 @@
 """The report as one page for people, in English and Japanese, that loads nothing from anywhere."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from html import escape
 from typing import Any, Final
 
 from telerelay.prove.verdicts import Outcome, Said
+from telerelay_endpoint.pages import both, document, facts, heading, table
 
 _STYLE: Final = """
-body { font: 15px/1.5 system-ui, "Noto Sans CJK JP", "Hiragino Sans", "Yu Gothic", sans-serif;
-       margin: 2rem auto; max-width: 70rem; padding: 0 1rem; color: #1b1f24; background: #fff; }
-h1, h2 { line-height: 1.25; } [lang=ja] { color: #39424e; }
-table { border-collapse: collapse; width: 100%; }
-th, td { border-bottom: 1px solid #d4d9df; padding: .45rem .6rem; text-align: left; vertical-align: top; }
-td p { margin: 0; } code { font-size: 90%; overflow-wrap: anywhere; }
 .mark { white-space: nowrap; font-weight: 600; }
 .pass { color: #14602c; } .fail { color: #a4121f; } .not { color: #6a5200; }
-.verdict { border: 2px solid; padding: .8rem 1rem; font-size: 120%; } .verdict p { margin: 0; }
-@media print { body { margin: 0; max-width: none; } }
 """
-_LOADS_NOTHING: Final = "default-src 'none'; style-src 'unsafe-inline'"
 _WORDS: Final = {
     Outcome.PASS: ("pass", "✓", Said("pass", "合格")),
     Outcome.FAIL: ("fail", "✗", Said("fail", "不合格")),
@@ -54,32 +46,26 @@ def verdict_of(reported: Mapping[str, Any]) -> tuple[Outcome, Said]:
 def page(reported: Mapping[str, Any], file: str, digest: str) -> str:
     """HTML of a report (`telerelay.prove/1`); `digest`: SHA-256 of its `file`, in hexadecimal."""
     outcome, sentence = verdict_of(reported)
-    return "\n".join(
+    return document(
+        f"telerelay prove {reported['asked']['computer']}",
+        _STYLE,
         [
-            "<!DOCTYPE html>",
-            '<html lang="en"><head><meta charset="utf-8">',
-            '<meta name="viewport" content="width=device-width, initial-scale=1">',
-            f'<meta http-equiv="Content-Security-Policy" content="{_LOADS_NOTHING}">',
-            f"<title>telerelay prove {escape(reported['asked']['computer'])}</title>",
-            f"<style>{_STYLE}</style></head><body>",
             '<h1>Proof of the guard <span lang="ja">保護の検査報告</span></h1>',
-            f'<div class="verdict {_WORDS[outcome][0]}">{_both(sentence)}</div>',
+            f'<div class="verdict {_WORDS[outcome][0]}">{both(sentence)}</div>',
             _facts(reported, file, digest),
-            _heading("Requirements", "要件"),
-            _table(
+            heading("Requirements", "要件"),
+            table(
                 ("", "S", "Requirement 要件", "Why 理由", "Tries 試験"),
                 map(_requirement, reported["requirements"]),
             ),
-            _heading("Tries", "試験"),
-            _table(
+            heading("Tries", "試験"),
+            table(
                 ("", "Try 試験", "What was tried 内容", "What was seen 結果", "S"),
                 map(_try, reported["tries"]),
             ),
-            _heading("What the signature says", "署名の意味"),
-            _both(Said(**reported["signature"]["means"])),
-            "</body></html>",
-            "",
-        ]
+            heading("What the signature says", "署名の意味"),
+            both(Said(**reported["signature"]["means"])),
+        ],
     )
 
 
@@ -101,25 +87,21 @@ def _facts(reported: Mapping[str, Any], file: str, digest: str) -> str:
         ("Left out 省いた試験", ", ".join(reported["left_out"]) or "–"),
         (f"SHA-256 {file}", digest),
     ]
-    cells = "".join(
-        f'<tr><th scope="row">{escape(name)}</th><td><code>{escape(value)}</code></td></tr>'
-        for name, value in rows
-    )
-    return f"<table>{cells}</table>"
+    return facts(rows)
 
 
 def _requirement(row: Mapping[str, Any]) -> list[str]:
     tries = ", ".join(f"<code>{escape(one)}</code>" for one in row["tries"])
-    return [_mark(row), escape(row["id"]), _both(Said(**row["title"])), _both(Said(**row["why"])), tries]
+    return [_mark(row), escape(row["id"]), both(Said(**row["title"])), both(Said(**row["why"])), tries]
 
 
 def _try(row: Mapping[str, Any]) -> list[str]:
     attempts = "".join(f" <code>{escape(one)}</code>" for one in row["attempts"])
-    seen = _both(Said(**row["why"])) + (f"<p>{attempts}</p>" if attempts else "")
+    seen = both(Said(**row["why"])) + (f"<p>{attempts}</p>" if attempts else "")
     return [
         _mark(row),
         f"<code>{escape(row['id'])}</code>",
-        _both(Said(**row["sentence"])),
+        both(Said(**row["sentence"])),
         seen,
         escape(", ".join(row["requirements"])),
     ]
@@ -128,17 +110,3 @@ def _try(row: Mapping[str, Any]) -> list[str]:
 def _mark(row: Mapping[str, Any]) -> str:
     name, sign, words = _WORDS[Outcome(row["outcome"])]
     return f'<span class="mark {name}">{sign} {words.en}<br><span lang="ja">{words.ja}</span></span>'
-
-
-def _table(header: Iterable[str], rows: Iterable[list[str]]) -> str:
-    head = "".join(f'<th scope="col">{escape(cell)}</th>' for cell in header)
-    body = "\n".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-    return f"<table><thead><tr>{head}</tr></thead><tbody>\n{body}\n</tbody></table>"
-
-
-def _heading(en: str, ja: str) -> str:
-    return f'<h2>{escape(en)} <span lang="ja">{escape(ja)}</span></h2>'
-
-
-def _both(said: Said) -> str:
-    return f'<p>{escape(said.en)}</p><p lang="ja">{escape(said.ja)}</p>'
