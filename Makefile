@@ -14,7 +14,8 @@ CORE := .venv/.core
 CORE_SOURCES := Cargo.toml Cargo.lock .cargo/config.toml $(shell find relay_core -type f \
 	\( -name '*.rs' -o -name 'Cargo.toml' -o -name 'pyproject.toml' -o -path 'relay_core/spec/*.toml' -o -name pyo3.conf \))
 PYPROJECTS := python/pyproject.toml agent/pyproject.toml client/pyproject.toml loadtest/pyproject.toml
-COMPILED := python/hatch_build.py python/telerelay/routing/decide.py python/telerelay/routing/decide.pxd
+COMPILED := python/hatch_build.py $(foreach source,python/telerelay/routing/decide loadtest/telerelay_loadtest/forecast/kernel, \
+	$(source).py $(source).pxd)
 
 help: ## tell what there is
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "  make %-11s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -94,4 +95,4 @@ lock: $(LOCKED) ## resolve the dependencies of pyproject.toml anew into requirem
 
 clean: ## remove all that was built
 	rm -rf target build .venv demo .mypy_cache .ruff_cache .pytest_cache .hypothesis .import_linter_cache
-	find relay_core python -name '*.so' -delete
+	find relay_core python loadtest -name '*.so' -delete

@@ -1,4 +1,4 @@
-"""Compiles the routing decision beside its source, which runs uncompiled just as well."""
+"""Compiles the `source` that a package names beside it, which runs uncompiled just as well."""
 
 import contextlib
 import tempfile
@@ -9,16 +9,15 @@ from hatchling.builders.hooks.plugin.interface import BuildHookInterface
 from setuptools import Distribution
 from typing_extensions import override
 
-_SOURCE = "telerelay/routing/decide.py"
 
-
-class CompileDecision(BuildHookInterface[Any]):
+class CompileSource(BuildHookInterface[Any]):
     """Runs before a wheel is put together, an editable one too."""
 
     @override
     def initialize(self, version: str, build_data: dict[str, Any]) -> None:
+        source: str = self.config["source"]
         with contextlib.chdir(self.root), tempfile.TemporaryDirectory() as scratch:
-            extensions = cythonize(_SOURCE, build_dir=scratch, force=True, quiet=True, language_level=3)
+            extensions = cythonize(source, build_dir=scratch, force=True, quiet=True, language_level=3)
             command = Distribution({"ext_modules": extensions}).get_command_obj("build_ext")
             command.inplace = True
             command.build_lib = command.build_temp = scratch
@@ -26,4 +25,4 @@ class CompileDecision(BuildHookInterface[Any]):
             command.run()
         build_data["pure_python"] = False
         build_data["infer_tag"] = True
-        build_data["artifacts"].append(f"{_SOURCE.removesuffix('.py')}.*.so")
+        build_data["artifacts"].append(f"{source.removesuffix('.py')}.*.so")

@@ -1,11 +1,7 @@
 """The compiled decision and the same file uncompiled answer alike, whatever is asked."""
 
-import importlib.util
-import sys
-from collections.abc import Iterator
 from dataclasses import FrozenInstanceError
 from itertools import product
-from pathlib import Path
 from types import ModuleType
 from typing import TypeVar
 
@@ -15,6 +11,7 @@ from hypothesis import strategies as st
 
 from telerelay.routing import decide as compiled
 from telerelay.store.snapshot import Computer, Freshness, Snapshot
+from tests.kit.uncompiled import uncompiled
 
 NOW = 1_800_000_000
 T = TypeVar("T")
@@ -56,19 +53,9 @@ _asked = st.tuples(_device, _device, _mostly(_COMPUTER, st.just(_UNKNOWN)), _ser
 
 
 @pytest.fixture(scope="module")
-def plain() -> Iterator[ModuleType]:
+def plain() -> ModuleType:
     """The source of the compiled module, run by Python itself."""
-    name = "telerelay.routing.decide_uncompiled"
-    source = Path(compiled.__file__).parent / "decide.py"
-    spec = importlib.util.spec_from_file_location(name, source)
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Where a dataclass looks its module up.
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    yield module
-    del sys.modules[name]
+    return uncompiled(compiled)
 
 
 def test_the_compiled_one_is_in_use(plain: ModuleType) -> None:

@@ -1,10 +1,7 @@
 """B13: the routing decision as Cython compiles it, against the same file run by Python, same questions."""
 
-import importlib.util
-import sys
 import time
 from collections.abc import Sequence
-from pathlib import Path
 from types import ModuleType
 from typing import Final
 
@@ -13,6 +10,7 @@ from telerelay.store.snapshot import Snapshot
 from tests.bench.benchmark import Benchmark, Say
 from tests.bench.rows import Row, measured
 from tests.bench.town import AGENT_SIZE, NOW, client_of, computer_of, town
+from tests.kit.uncompiled import uncompiled
 
 _COMPUTERS: Final = 2_000
 _ASKED: Final = 100_000
@@ -22,7 +20,7 @@ _ROUNDS: Final = 15
 def _measure(say: Say) -> Sequence[Row]:
     if not compiled.COMPILED:
         raise ValueError("the decision is not compiled here")
-    snapshot, plain = town(_COMPUTERS), _uncompiled()
+    snapshot, plain = town(_COMPUTERS), uncompiled(compiled)
     say(f"{_ROUNDS} rounds of {_ASKED} decisions each")
     ours, peer = [], []
     for _ in range(_ROUNDS):
@@ -52,19 +50,6 @@ def _decision_us(module: ModuleType, snapshot: Snapshot) -> float:
     if decision != here(bytes(AGENT_SIZE)):
         raise ValueError(f"it decided {decision}")
     return took / _ASKED * 1e6
-
-
-def _uncompiled() -> ModuleType:
-    """The source of the compiled module, run by Python itself."""
-    name = "telerelay.routing.decide_uncompiled"
-    spec = importlib.util.spec_from_file_location(name, Path(compiled.__file__).with_name("decide.py"))
-    assert spec is not None
-    assert spec.loader is not None
-    module = importlib.util.module_from_spec(spec)
-    # Where a dataclass looks its module up.
-    sys.modules[name] = module
-    spec.loader.exec_module(module)
-    return module
 
 
 BENCHMARK: Final = Benchmark("B13", "a routing decision, compiled", _measure)

@@ -1,0 +1,1 @@
+"""What a morning would come to that nobody has played: a simulation of nodes, by what runs have measured."""
