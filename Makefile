@@ -65,7 +65,7 @@ lint: setup ## formatting, clippy, ruff, types, stubs, import contracts
 	$(BIN)/ruff check --quiet
 	$(BIN)/ruff format --check --quiet
 	$(BIN)/mypy
-	$(BIN)/stubtest --mypy-config-file pyproject.toml telerelay_core telerelay_sim
+	$(BIN)/stubtest --mypy-config-file pyproject.toml telerelay_core telerelay_generator telerelay_sim
 	$(BIN)/lint-imports --no-logo
 	@$(BIN)/python relay_core/spec/tables.py --check
 

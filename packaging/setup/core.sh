@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Compiles the Rust core and the simulator's binding into .venv, with the profile that cargo test uses. The core has the feature
-# `open` here, agents without a guard, which the tests need in front of desktops that are plain byte streams; a wheel never has it.
+# Compiles the Rust core and the bindings of load generator and simulator into .venv, with the profile that cargo test uses. The
+# core has the feature `open` here, agents without a guard, which the tests need in front of desktops that are plain byte streams;
+# a wheel never has it.
 set -euo pipefail
 
 install() {
@@ -9,4 +10,5 @@ install() {
 }
 
 MATURIN_PEP517_ARGS="--features open" install relay_core/py
+install relay_core/load/py
 install relay_core/sim/py

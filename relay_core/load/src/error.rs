@@ -61,6 +61,9 @@ pub enum LoadError {
     /// A flood is for this machine only.
     #[error("{0} is not in 127.0.0.0/8: strangers are made for this machine only")]
     NotThisMachine(std::net::SocketAddr),
+    /// A screen model that cannot be played.
+    #[error("the screen model: {0}")]
+    Model(String),
     /// A number that makes no sense.
     #[error("{0}")]
     Usage(&'static str),

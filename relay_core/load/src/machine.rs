@@ -15,9 +15,9 @@ pub fn room_for(each: usize) -> usize {
     descriptors().saturating_sub(OWN_DESCRIPTORS) / each
 }
 
-/// Fails where this process may not have `count` things of `each` descriptors.
-pub(crate) fn require(count: usize, each: usize) -> Result<(), LoadError> {
-    let (needed, most) = (count.saturating_mul(each) + OWN_DESCRIPTORS, descriptors());
+/// Fails where this process may not have so many descriptors beside its own.
+pub(crate) fn require(endpoints: usize) -> Result<(), LoadError> {
+    let (needed, most) = (endpoints.saturating_add(OWN_DESCRIPTORS), descriptors());
     if needed <= most {
         Ok(())
     } else {

@@ -11,7 +11,9 @@ use ipnet::IpNet;
 use telerelay_endpoint::LocalAddress;
 use telerelay_load::LoadError;
 use telerelay_load::commands::{agents, connect, handshakes, hold, reference, strangers, traffic};
+use telerelay_load::fleet::Office;
 use telerelay_load::output::Output;
+use telerelay_load::play::Models;
 use telerelay_load::sources::Sources;
 use telerelay_load::stop::Stop;
 use telerelay_load::tenant::{Cluster, Tenant};
@@ -376,10 +378,10 @@ impl Agents {
     async fn run(self, output: &Output, stop: Stop) -> Result<(), LoadError> {
         let (tenant, first, sources) = self.devices.read()?;
         let office = match self.desktop {
-            None => agents::Office::Own,
-            Some(desktop) if self.marked => agents::Office::Marked(desktop),
-            Some(desktop) if self.guarded => agents::Office::Guarded(desktop),
-            Some(desktop) => agents::Office::Open(desktop),
+            None => Office::Own(Models::default()),
+            Some(desktop) if self.marked => Office::Marked(desktop),
+            Some(desktop) if self.guarded => Office::Guarded(desktop),
+            Some(desktop) => Office::Open(desktop),
         };
         let options = agents::Options {
             first,

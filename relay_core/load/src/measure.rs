@@ -51,6 +51,17 @@ impl Times {
         self.0.len()
     }
 
+    /// All of them, in rising order: the most that counts as the same, in microseconds, and how many there were of it.
+    pub fn rows(&self) -> Vec<(u64, u64)> {
+        let recorded = self.0.iter_recorded();
+        recorded
+            .map(|value| {
+                let most = self.0.highest_equivalent(value.value_iterated_to());
+                (most, value.count_at_value())
+            })
+            .collect()
+    }
+
     /// What is told of them.
     pub fn summary(&self) -> Summary {
         if self.0.is_empty() {
@@ -107,5 +118,19 @@ mod tests {
             "{max_us}"
         );
         assert_eq!(times.take(), Summary::default());
+    }
+
+    #[test]
+    fn rows_are_all_that_was_recorded() {
+        let mut times = Times::new();
+        assert_eq!(times.rows(), []);
+        for microseconds in [7, 7, 1_000_000] {
+            times.record(Duration::from_micros(microseconds));
+        }
+        let rows = times.rows();
+        assert_eq!(rows[0], (7, 2));
+        assert_eq!(rows[1].1, 1);
+        assert!((1_000_000..=1_001_000).contains(&rows[1].0), "{rows:?}");
+        assert_eq!(rows.len(), 2);
     }
 }

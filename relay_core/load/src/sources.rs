@@ -1,7 +1,10 @@
 //! Which addresses of this machine are dialled from: one device each where there are enough.
 use std::net::IpAddr;
+use std::str::FromStr;
 
 use ipnet::IpNet;
+
+use crate::LoadError;
 
 /// A network whose addresses are dialled from in turn; without one the kernel chooses.
 #[derive(Clone, Copy, Debug, Default)]
@@ -21,6 +24,18 @@ impl Sources {
             .checked_shl(bits)
             .map_or(usize::MAX, |all| all.saturating_sub(2).max(1));
         network.hosts().nth(number % addresses)
+    }
+}
+
+impl FromStr for Sources {
+    type Err = LoadError;
+
+    /// A network as it is written.
+    fn from_str(text: &str) -> Result<Self, LoadError> {
+        let network = text
+            .parse()
+            .map_err(|_| LoadError::Usage("a network is such as 127.1.0.0/16"))?;
+        Ok(Self::new(Some(network)))
     }
 }
 

@@ -72,18 +72,19 @@ impl Tenant {
         self.devices("clients", first, count)
     }
 
+    /// All clients.
+    pub fn all_clients(&self) -> Result<Vec<Device>, LoadError> {
+        let files = self.files("clients")?;
+        files.iter().map(|path| Device::read(path)).collect()
+    }
+
     fn devices(
         &self,
         what: &'static str,
         first: usize,
         count: usize,
     ) -> Result<Vec<Device>, LoadError> {
-        let folder = self.folder.join(what);
-        let mut files = Vec::new();
-        for entry in fs::read_dir(&folder).map_err(|source| unreadable(&folder, source))? {
-            files.push(entry.map_err(|source| unreadable(&folder, source))?.path());
-        }
-        files.sort_unstable();
+        let files = self.files(what)?;
         let there = files.len();
         let wanted = files.into_iter().skip(first).take(count);
         if first.saturating_add(count) > there {
@@ -95,6 +96,18 @@ impl Tenant {
             });
         }
         wanted.map(|path| Device::read(&path)).collect()
+    }
+
+    /// Of all devices, in the order in which they are counted.
+    fn files(&self, what: &'static str) -> Result<Vec<PathBuf>, LoadError> {
+        let folder = self.folder.join(what);
+        let entries = fs::read_dir(&folder).map_err(|source| unreadable(&folder, source))?;
+        let paths = entries.map(|entry| Ok(entry?.path()));
+        let mut files: Vec<_> = paths
+            .collect::<std::io::Result<_>>()
+            .map_err(|source| unreadable(&folder, source))?;
+        files.sort_unstable();
+        Ok(files)
     }
 }
 

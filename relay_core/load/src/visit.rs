@@ -18,6 +18,7 @@ use crate::LoadError;
 use crate::exchange::GREETING;
 use crate::measure::{Summary, Times};
 use crate::sources::Sources;
+use crate::stop::Stop;
 use crate::tenant::{Device, Tenant};
 
 /// Descriptors of one set-up or session: its leg, its door with its lock, and both ends of the viewer's connection.
@@ -46,14 +47,22 @@ pub(crate) struct Clients {
 
 /// A session whose desktop has spoken.
 pub(crate) struct Session {
-    client: Client,
-    events: mpsc::UnboundedReceiver<ClientEvent>,
+    ending: Ending,
     /// The viewer's end.
     pub(crate) viewer: UnixStream,
-    /// When the desktop had spoken.
+    /// When each stage ended; the last is the desktop's first byte.
+    pub(crate) marks: Marks,
+}
+
+/// A set-up that came to nothing.
+#[derive(Debug)]
+pub(crate) struct Failed {
+    /// When each stage ended that it came through.
+    pub(crate) marks: Marks,
+    /// When it ended.
     pub(crate) at: Instant,
-    /// How long each stage took.
-    pub(crate) stages: [Duration; STAGES.len()],
+    /// What it ended with.
+    pub(crate) code: Reason,
 }
 
 impl Clients {
@@ -67,8 +76,22 @@ impl Clients {
         if count == 0 {
             return Err(LoadError::Usage("no client"));
         }
+        Self::new(tenant, tenant.clients(first, count)?, first, sources)
+    }
+
+    /// All clients of the tenant.
+    pub(crate) fn all(tenant: &Tenant, sources: Sources) -> Result<Self, LoadError> {
+        Self::new(tenant, tenant.all_clients()?, 0, sources)
+    }
+
+    fn new(
+        tenant: &Tenant,
+        devices: Vec<Device>,
+        first: usize,
+        sources: Sources,
+    ) -> Result<Self, LoadError> {
         Ok(Self {
-            devices: tenant.clients(first, count)?,
+            devices,
             tenant: tenant.clone(),
             sources,
             first,
@@ -76,38 +99,52 @@ impl Clients {
         })
     }
 
-    /// Sets up the session with this number of the run, by the client whose turn it is. An error is what the client ended with.
-    pub(crate) async fn visit(&self, number: u64) -> Result<Session, Reason> {
-        let broken = |error: &dyn std::fmt::Display| {
-            tracing::error!(%error, "a client could not be started");
-            Reason::from(Code::Machine)
-        };
+    /// How many there are.
+    pub(crate) fn count(&self) -> usize {
+        self.devices.len()
+    }
+
+    /// Whose turn it is where they take turns.
+    pub(crate) fn turn(&self, number: u64) -> usize {
+        usize::try_from(number).unwrap_or_default() % self.devices.len()
+    }
+
+    /// Sets up the session with this number of the run, by this client; told to stop, it ends as a client does that is told to.
+    pub(crate) async fn visit(
+        &self,
+        number: u64,
+        client: usize,
+        stop: Stop,
+    ) -> Result<Session, Failed> {
         let door = self.doors.path().join(number.to_string());
-        let began = Instant::now();
+        let marks = Marks::begin();
         let (told, events) = mpsc::unbounded_channel();
         // Whoever has seen enough takes no more.
         let sink = Arc::new(move |event| drop(told.send(event)));
-        let config = self.config(number, &door).map_err(|error| broken(&error))?;
-        let client =
-            Client::start(config, &Handle::current(), sink).map_err(|error| broken(&error))?;
-        Arrival {
-            client,
-            events,
-            began,
-            marks: Marks::default(),
+        let started = self
+            .config(client, &door)
+            .and_then(|config| Ok(Client::start(config, &Handle::current(), sink)?));
+        match started {
+            Ok(client) => {
+                let ending = Ending { client, events };
+                Arrival { ending, marks }
+                    .until_first_byte(&door, stop)
+                    .await
+            }
+            Err(error) => {
+                tracing::error!(%error, "a client could not be started");
+                Err(marks.failed(Code::Machine.into()))
+            }
         }
-        .until_first_byte(&door)
-        .await
     }
 
-    fn config(&self, number: u64, door: &Path) -> Result<ClientConfig, LoadError> {
-        let turn = usize::try_from(number).unwrap_or_default() % self.devices.len();
-        let device = &self.devices[turn];
+    fn config(&self, client: usize, door: &Path) -> Result<ClientConfig, LoadError> {
+        let device = &self.devices[client];
         Ok(ClientConfig {
             credentials: device.credentials.clone(),
             pins: self.tenant.cluster.pins,
             nodes: self.tenant.cluster.nodes.clone(),
-            source: self.sources.of(self.first + turn),
+            source: self.sources.of(self.first + client),
             root: self.tenant.root()?,
             computer: device.computer,
             service: Service::Rfb,
@@ -123,11 +160,55 @@ pub(crate) fn program() -> Program {
     Program::try_from("telerelay-load/1").unwrap_or_else(|_| unreachable!("a short text"))
 }
 
-/// When each stage ended, since the client began.
-#[derive(Debug, Default)]
-struct Marks([Duration; STAGES.len()]);
+/// When each stage of a set-up ended.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Marks {
+    began: Instant,
+    /// Since it began; zero where it did not end.
+    ended: [Duration; STAGES.len()],
+}
 
 impl Marks {
+    /// A set-up begins.
+    pub(crate) fn begin() -> Self {
+        Self {
+            began: Instant::now(),
+            ended: [Duration::ZERO; STAGES.len()],
+        }
+    }
+
+    /// It came to nothing.
+    pub(crate) fn failed(self, code: Reason) -> Failed {
+        Failed {
+            marks: self,
+            at: Instant::now(),
+            code,
+        }
+    }
+
+    /// The stages that it came through: which, and its two ends.
+    pub(crate) fn stages(&self) -> impl Iterator<Item = (usize, Instant, Instant)> {
+        let mut before = Duration::ZERO;
+        self.ended[..self.next()]
+            .iter()
+            .enumerate()
+            .map(move |(stage, &mark)| {
+                let began = before;
+                before = before.max(mark);
+                (stage, self.began + began, self.began + before)
+            })
+    }
+
+    /// The stage that it is in; the last one once the desktop has spoken, as before.
+    pub(crate) fn stage(&self) -> usize {
+        self.next().min(STAGES.len() - 1)
+    }
+
+    /// When the last of them ended.
+    pub(crate) fn at(&self) -> Instant {
+        self.began + self.ended.iter().max().copied().unwrap_or_default()
+    }
+
     fn reached(&mut self, stage: Stage, elapsed: Duration) {
         let ended = match stage {
             Stage::Dial => 0,
@@ -139,54 +220,59 @@ impl Marks {
             Stage::Session => 5,
             Stage::Route | Stage::Claim | Stage::Auth => return,
         };
-        self.0[ended] = elapsed;
+        self.ended[ended] = elapsed;
     }
 
-    fn stages(self) -> [Duration; STAGES.len()] {
-        let mut before = Duration::ZERO;
-        self.0.map(|mark| {
-            let took = mark.saturating_sub(before);
-            before = before.max(mark);
-            took
-        })
+    /// The desktop has spoken.
+    fn spoken(&mut self) {
+        self.ended[STAGES.len() - 1] = self.began.elapsed();
+    }
+
+    /// The first stage behind those that ended.
+    fn next(&self) -> usize {
+        let last = self.ended.iter().rposition(|mark| !mark.is_zero());
+        last.map_or(0, |last| last + 1)
     }
 }
 
 /// A client that is on its way.
 struct Arrival {
-    client: Client,
-    events: mpsc::UnboundedReceiver<ClientEvent>,
-    began: Instant,
+    ending: Ending,
     marks: Marks,
 }
 
 impl Arrival {
-    async fn until_first_byte(mut self, door: &Path) -> Result<Session, Reason> {
-        while let Some(event) = self.events.recv().await {
+    async fn until_first_byte(mut self, door: &Path, mut stop: Stop) -> Result<Session, Failed> {
+        let mut is_stopping = false;
+        loop {
+            let event = tokio::select! {
+                event = self.ending.events.recv() => event,
+                () = stop.heard(None), if !is_stopping => {
+                    is_stopping = true;
+                    self.ending.client.stop();
+                    continue;
+                }
+            };
             match event {
-                ClientEvent::Reached { stage, elapsed, .. } => self.marks.reached(stage, elapsed),
-                ClientEvent::DoorOpen(_) => {
+                Some(ClientEvent::Reached { stage, elapsed, .. }) => {
+                    self.marks.reached(stage, elapsed);
+                }
+                Some(ClientEvent::DoorOpen(_)) => {
                     // One that does not speak has ended; the client says why.
                     if let Some(viewer) = greeted(door).await {
-                        let at = Instant::now();
-                        self.marks.0[STAGES.len() - 1] = at - self.began;
+                        self.marks.spoken();
                         return Ok(Session {
-                            client: self.client,
-                            events: self.events,
+                            ending: self.ending,
                             viewer,
-                            at,
-                            stages: self.marks.stages(),
+                            marks: self.marks,
                         });
                     }
                 }
-                ClientEvent::Ended(ended) => {
-                    self.client.stop();
-                    return Err(ended.code);
-                }
-                _ => {}
+                Some(ClientEvent::Ended(ended)) => return Err(self.marks.failed(ended.code)),
+                Some(_) => {}
+                None => return Err(self.marks.failed(Code::Internal.into())),
             }
         }
-        Err(Code::Internal.into())
     }
 }
 
@@ -201,13 +287,7 @@ async fn greeted(door: &Path) -> Option<UnixStream> {
 impl Session {
     /// The viewer's end, and what waits for the session's.
     pub(crate) fn split(self) -> (UnixStream, Ending) {
-        let Self {
-            client,
-            events,
-            viewer,
-            ..
-        } = self;
-        (viewer, Ending { client, events })
+        (self.viewer, self.ending)
     }
 
     /// Ends it as a client does that is told to stop.
@@ -219,14 +299,14 @@ impl Session {
     }
 }
 
-/// The end of a session that runs.
+/// A client whose end is waited for; dropped, it is told to stop.
 pub(crate) struct Ending {
     client: Client,
     events: mpsc::UnboundedReceiver<ClientEvent>,
 }
 
 impl Ending {
-    /// How it ends by itself. Safe to drop.
+    /// How its session ends by itself. Safe to drop.
     pub(crate) async fn ended(&mut self) -> Reason {
         loop {
             match self.events.recv().await {
@@ -247,12 +327,19 @@ impl Ending {
     }
 }
 
+impl Drop for Ending {
+    fn drop(&mut self) {
+        self.client.stop();
+    }
+}
+
 /// What set-ups came to.
 #[derive(Debug, Default)]
 pub(crate) struct Tally {
-    total: Times,
-    stages: [Times; STAGES.len()],
-    failed: BTreeMap<String, u64>,
+    pub(crate) total: Times,
+    pub(crate) stages: [Times; STAGES.len()],
+    /// By stage and code.
+    pub(crate) failed: BTreeMap<(usize, String), u64>,
 }
 
 /// What is told of set-ups.
@@ -270,15 +357,23 @@ pub struct Visits {
 
 impl Tally {
     /// One set-up that was to begin at `at` is over.
-    pub(crate) fn count(&mut self, at: Instant, visit: Result<&Session, &Reason>) {
-        match visit {
+    pub(crate) fn count(&mut self, at: Instant, visit: Result<&Session, &Failed>) {
+        let marks = match visit {
             Ok(session) => {
-                self.total.record(session.at - at);
-                for (times, took) in self.stages.iter_mut().zip(session.stages) {
-                    times.record(took);
-                }
+                self.total.record(session.marks.at() - at);
+                session.marks
             }
-            Err(code) => *self.failed.entry(code.to_string()).or_default() += 1,
+            Err(failed) => {
+                let stage = failed.marks.stage();
+                *self
+                    .failed
+                    .entry((stage, failed.code.to_string()))
+                    .or_default() += 1;
+                failed.marks
+            }
+        };
+        for (stage, began, ended) in marks.stages() {
+            self.stages[stage].record(ended - began);
         }
     }
 
@@ -289,9 +384,13 @@ impl Tally {
 
     pub(crate) fn told(&self) -> Visits {
         let stages = self.stages.iter().map(Times::summary);
+        let mut failed = BTreeMap::new();
+        for ((_, code), count) in &self.failed {
+            *failed.entry(code.clone()).or_default() += count;
+        }
         Visits {
             done: self.total.count(),
-            failed: self.failed.clone(),
+            failed,
             total: self.total.summary(),
             stages: STAGES.into_iter().zip(stages).collect(),
         }

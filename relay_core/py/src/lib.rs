@@ -9,7 +9,6 @@ mod endpoint;
 mod failure;
 mod log;
 mod node;
-mod queue;
 mod runtime;
 mod text;
 

@@ -1,6 +1,6 @@
 //! Set-ups at a rate that waits for none of them: from the moment that was meant to the desktop's first byte.
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
@@ -9,6 +9,7 @@ use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::LoadError;
+use crate::lock;
 use crate::machine::{self, Usage};
 use crate::measure::{self, Times};
 use crate::output::Output;
@@ -69,6 +70,7 @@ pub async fn run(
     let places = Arc::new(Semaphore::new(machine::room_for(DESCRIPTORS)));
     let mut due = pace::fire(options.per_s, Some(options.count))?;
     let mut seconds = interval(Duration::from_secs(1));
+    let visiting = stop.clone();
     let mut stopped = std::pin::pin!(stop.heard(None));
     let mut running = JoinSet::new();
     let tally = Arc::new(Mutex::new(Tally::default()));
@@ -86,8 +88,10 @@ pub async fn run(
                         Err(_) => unmade += 1,
                         Ok(place) => {
                             let (clients, tally) = (clients.clone(), tally.clone());
+                            let stop = visiting.clone();
                             running.spawn(async move {
-                                let visit = clients.visit(due.number).await;
+                                let turn = clients.turn(due.number);
+                                let visit = clients.visit(due.number, turn, stop).await;
                                 lock(&tally).count(due.at, visit.as_ref());
                                 if let Ok(session) = visit {
                                     session.close().await;
@@ -114,8 +118,4 @@ pub async fn run(
     };
     output.line("summary", &summary)?;
     Ok(summary)
-}
-
-fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -4,7 +4,7 @@
 use std::collections::BTreeMap;
 use std::io;
 use std::num::NonZero;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
 use serde::Serialize;
@@ -23,6 +23,7 @@ use tokio::task::JoinSet;
 use tokio::time::{interval, timeout};
 
 use crate::LoadError;
+use crate::lock;
 use crate::machine::{self, Usage};
 use crate::measure::{self, Times};
 use crate::output::Output;
@@ -284,8 +285,4 @@ impl Tally {
             usage,
         }
     }
-}
-
-fn lock(tally: &Mutex<Tally>) -> MutexGuard<'_, Tally> {
-    tally.lock().unwrap_or_else(PoisonError::into_inner)
 }

@@ -1,18 +1,22 @@
 //! Sessions that stay open under a gentle load, and what their messages take each second: to stand beside whatever is done to the node.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 use std::io;
-use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use serde::Serialize;
-use telerelay_wire::{Code, Reason};
-use tokio::io::{AsyncRead, AsyncWriteExt};
+use telerelay_wire::Reason;
+use tokio::io::{AsyncWriteExt, BufReader};
+use tokio::net::unix::OwnedWriteHalf;
 use tokio::sync::mpsc;
 use tokio::task::JoinSet;
 use tokio::time::interval;
 
 use crate::LoadError;
-use crate::exchange::{ANSWER_MOST, HEADER, Request};
+use crate::conversation::Conversation;
+use crate::desktop::READ;
+use crate::exchange::{HEADER, Key, MESSAGE_MOST, Opening};
+use crate::lock;
 use crate::machine::{self, Usage};
 use crate::measure::{self, Times};
 use crate::output::Output;
@@ -81,16 +85,16 @@ pub async fn run(
     output: &Output,
     mut stop: Stop,
 ) -> Result<Messages, LoadError> {
-    if !(HEADER..=ANSWER_MOST as usize).contains(&(options.bytes as usize)) {
-        return Err(LoadError::Usage("an answer has 12 bytes to 1 MiB"));
+    if !(HEADER..=MESSAGE_MOST).contains(&options.bytes) {
+        return Err(LoadError::Usage("an answer has 8 bytes to 1 MiB"));
     }
-    machine::require(options.sessions, DESCRIPTORS)?;
+    machine::require(options.sessions.saturating_mul(DESCRIPTORS))?;
     // Their doors are in a folder that goes with them.
     let clients = Clients::read(tenant, options.first, options.sessions, options.sources)?;
     let clients = Arc::new(clients);
     let mut opening = stop.clone();
     let opened = tokio::select! {
-        opened = open(&clients, options, output) => opened?,
+        opened = open(&clients, options, output, &stop) => opened?,
         () = opening.heard(None) => return Ok(Messages::default()),
     };
     let mut held = Held::new(opened, options.bytes);
@@ -123,13 +127,17 @@ async fn open(
     clients: &Arc<Clients>,
     options: Options,
     output: &Output,
+    stop: &Stop,
 ) -> Result<Vec<Session>, LoadError> {
     let count = options.sessions;
     let mut due = pace::fire(options.opened_per_s, Some(count as u64))?;
     let mut opening = JoinSet::new();
     while let Some(due) = due.recv().await {
-        let clients = clients.clone();
-        opening.spawn(async move { (due.at, clients.visit(due.number).await) });
+        let (clients, stop) = (clients.clone(), stop.clone());
+        opening.spawn(async move {
+            let turn = clients.turn(due.number);
+            (due.at, clients.visit(due.number, turn, stop).await)
+        });
     }
     let (mut tally, mut opened) = (Tally::default(), Vec::with_capacity(count));
     while let Some(visit) = opening.join_next().await {
@@ -159,9 +167,8 @@ struct Held {
 
 /// The viewer's side of one session.
 struct Talk {
-    keys: mpsc::UnboundedSender<Request>,
-    next: u64,
-    unanswered: Arc<Mutex<VecDeque<Due>>>,
+    keys: mpsc::UnboundedSender<Key>,
+    conversation: Arc<Conversation>,
 }
 
 /// Durations of this second, and of the whole time.
@@ -184,18 +191,13 @@ impl Held {
         let mut running = JoinSet::new();
         let talks = opened.into_iter().enumerate().map(|(number, session)| {
             let (keys, pressed) = mpsc::unbounded_channel();
-            let unanswered = Arc::default();
+            let conversation = Arc::default();
             let exchange = Exchange {
-                unanswered: Arc::clone(&unanswered),
+                conversation: Arc::clone(&conversation),
                 delays: delays.clone(),
-                bytes,
             };
             running.spawn(async move { (number, exchange.run(session, pressed).await) });
-            Some(Talk {
-                keys,
-                next: 0,
-                unanswered,
-            })
+            Some(Talk { keys, conversation })
         });
         Self {
             talks: talks.collect(),
@@ -211,18 +213,10 @@ impl Held {
     /// The next viewer in turn presses a key.
     fn send(&mut self, due: Due) {
         let turn = usize::try_from(due.number).unwrap_or_default() % self.talks.len();
-        if let Some(talk) = &mut self.talks[turn] {
+        if let Some(talk) = &self.talks[turn] {
             self.late.record(due.at.elapsed());
             self.due = self.due.map(|due| due + 1);
-            lock(&talk.unanswered).push_back(Due {
-                number: talk.next,
-                at: due.at,
-            });
-            let key = Request {
-                number: talk.next,
-                length: self.bytes,
-            };
-            talk.next += 1;
+            let key = talk.conversation.key(due.at, HEADER, self.bytes);
             // One that is just ending takes none; its end is told by its task.
             let _ending = talk.keys.send(key);
         }
@@ -248,7 +242,7 @@ impl Held {
 
     fn told(&self, due: u64, delay: measure::Summary, late: measure::Summary) -> Messages {
         let talks = self.talks.iter().flatten();
-        let oldest = talks.filter_map(|talk| Some(lock(&talk.unanswered).front()?.at.elapsed()));
+        let oldest = talks.filter_map(|talk| talk.conversation.oldest());
         let oldest = oldest.max().unwrap_or_default();
         Messages {
             sessions: self.running.len(),
@@ -269,49 +263,41 @@ impl Held {
 
 /// The task of one session.
 struct Exchange {
-    unanswered: Arc<Mutex<VecDeque<Due>>>,
+    conversation: Arc<Conversation>,
     delays: Arc<Mutex<Twice>>,
-    bytes: u32,
 }
 
 impl Exchange {
     /// Sends keys and takes screens until nobody presses keys any more, or the session ends. How it ended.
-    async fn run(self, session: Session, mut pressed: mpsc::UnboundedReceiver<Request>) -> Reason {
+    async fn run(self, session: Session, pressed: mpsc::UnboundedReceiver<Key>) -> Reason {
         let (viewer, mut ending) = session.split();
-        let (mut screen, mut keyboard) = viewer.into_split();
-        let send = async {
-            while let Some(key) = pressed.recv().await {
-                if keyboard.write_all(&key.encoded()).await.is_err() {
-                    // The session has ended; the client says how.
-                    std::future::pending::<()>().await;
-                }
+        let (screen, keyboard) = viewer.into_split();
+        let mut screen = BufReader::with_capacity(READ, screen);
+        let take = self.conversation.take(&mut screen, |_, delay| {
+            if let Some(delay) = delay {
+                lock(&self.delays).record(delay);
             }
-        };
+        });
         tokio::select! {
-            () = send => ending.close().await,
-            code = self.take(&mut screen) => code,
+            sent = send(keyboard, pressed) => match sent {
+                Ok(()) => ending.close().await,
+                // The session has ended; the client says how.
+                Err(_) => ending.ended().await,
+            },
+            code = take => code,
             code = ending.ended() => code,
         }
     }
-
-    /// Takes screens for as long as they come in order, once each.
-    async fn take(&self, screen: &mut (impl AsyncRead + Unpin)) -> Reason {
-        let mut rest = Vec::new();
-        while let Ok(number) = Request::read_answer(screen, self.bytes, &mut rest).await {
-            let due = lock(&self.unanswered).pop_front();
-            match due {
-                Some(due) if due.number == number => lock(&self.delays).record(due.at.elapsed()),
-                _ => {
-                    tracing::error!(number, "a screen came that was not the next");
-                    return Code::Internal.into();
-                }
-            }
-        }
-        // The session has ended; the client says how.
-        std::future::pending().await
-    }
 }
 
-fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
-    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+/// Sends keys until nobody presses any more.
+async fn send(
+    mut keyboard: OwnedWriteHalf,
+    mut pressed: mpsc::UnboundedReceiver<Key>,
+) -> io::Result<()> {
+    keyboard.write_all(&Opening::Still.encoded()).await?;
+    while let Some(key) = pressed.recv().await {
+        keyboard.write_all_buf(&mut key.encoded()).await?;
+    }
+    Ok(())
 }

@@ -89,7 +89,7 @@ pub async fn run(options: Options, output: &Output, mut stop: Stop) -> Result<Co
         SocketAddr::V4(to) if to.ip().is_loopback() => {}
         to => return Err(LoadError::NotThisMachine(to)),
     }
-    machine::require(options.count, DESCRIPTORS)?;
+    machine::require(options.count.saturating_mul(DESCRIPTORS))?;
     let hello = Arc::<[u8]>::from(client_hello()?);
     let mut due = pace::fire(options.per_s, None)?;
     let mut seconds = interval(Duration::from_secs(1));

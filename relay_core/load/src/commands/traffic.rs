@@ -310,7 +310,7 @@ impl Generator {
 
     /// Opens what is missing.
     fn open(&mut self, count: usize) -> Result<(), LoadError> {
-        machine::require(count, DESCRIPTORS)?;
+        machine::require(count.saturating_mul(DESCRIPTORS))?;
         let missing = count.saturating_sub(self.sessions.len()) as u64;
         for session in self.make(missing)? {
             self.sessions.push(session);

@@ -8,6 +8,7 @@ use telerelay_endpoint::{
     self as endpoint, AgentConfig, AgentEvent, LocalAddress, Mark, Secret, Sink,
 };
 use telerelay_leg::trust::Identity;
+use telerelay_queue::Queue;
 use telerelay_wire::bounded::Text;
 use telerelay_wire::ids::{DeviceId, PathId, Program, Service};
 use telerelay_wire::limits;
@@ -19,7 +20,6 @@ use super::event::{SessionEnded, SessionOpened, Stopped};
 use super::{Unstarted, anchor, credentials, path_choice, usage};
 use crate::dial::{Dial, Named, node_addresses};
 use crate::failure::Failure;
-use crate::queue::Queue;
 use crate::runtime;
 use crate::text::{fixed, milliseconds};
 

@@ -5,6 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use pyo3::prelude::*;
 use telerelay_endpoint::{self as endpoint, ClientConfig, ClientEvent, LocalAddress, Notice};
+use telerelay_queue::Queue;
 use telerelay_wire::Code;
 use telerelay_wire::ids::{Program, Service};
 use telerelay_wire::limits;
@@ -13,7 +14,6 @@ use super::event::{SessionEnded, SessionOpened, Stopped};
 use super::{Unstarted, anchor, credentials, path_choice, usage};
 use crate::dial::Dial;
 use crate::failure::Failure;
-use crate::queue::Queue;
 use crate::runtime;
 use crate::text::milliseconds;
 

@@ -18,6 +18,7 @@ use pyo3::prelude::*;
 use telerelay_leg::credentials::Credentials;
 use telerelay_leg::trust::Anchor;
 use telerelay_node::{self as node, AttemptTicket, Event, Scope, Side, Standing, Told};
+use telerelay_queue::Queue;
 use telerelay_wire::bounded::{Octets, Text};
 use telerelay_wire::ids::{DeviceId, OrganisationId};
 use telerelay_wire::outer::News;
@@ -25,7 +26,6 @@ use telerelay_wire::{Code, Reason};
 
 use crate::dial::{Named, node_address};
 use crate::failure::Failure;
-use crate::queue::Queue;
 use crate::text::fixed;
 
 /// The answer to `RouteAsked` (§5.3).
@@ -64,7 +64,7 @@ impl Told for Post {
     }
 
     fn waiting(&self) -> usize {
-        self.0.len()
+        self.0.waiting()
     }
 }
 

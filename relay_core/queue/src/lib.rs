@@ -12,10 +12,10 @@ use rustix::event::{EventfdFlags, eventfd};
 
 /// The queue was full.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Full;
+pub struct Full;
 
 /// A queue with one reader, Python's event loop.
-pub(crate) struct Queue<E> {
+pub struct Queue<E> {
     items: Mutex<VecDeque<E>>,
     capacity: usize,
     readable: OwnedFd,
@@ -23,7 +23,7 @@ pub(crate) struct Queue<E> {
 
 impl<E> Queue<E> {
     /// `capacity` counts events.
-    pub(crate) fn new(capacity: usize) -> io::Result<Self> {
+    pub fn new(capacity: usize) -> io::Result<Self> {
         let readable = eventfd(0, EventfdFlags::NONBLOCK | EventfdFlags::CLOEXEC)?;
         Ok(Self {
             items: Mutex::default(),
@@ -33,12 +33,12 @@ impl<E> Queue<E> {
     }
 
     /// The descriptor that is readable while the queue is not empty.
-    pub(crate) fn descriptor(&self) -> RawFd {
+    pub fn descriptor(&self) -> RawFd {
         self.readable.as_raw_fd()
     }
 
     /// Puts something new in, where there is a place.
-    pub(crate) fn offer(&self, event: E) -> Result<(), Full> {
+    pub fn offer(&self, event: E) -> Result<(), Full> {
         let items = self.lock();
         if items.len() >= self.capacity {
             return Err(Full);
@@ -48,17 +48,17 @@ impl<E> Queue<E> {
     }
 
     /// Puts the end of something in, whose beginning was let in.
-    pub(crate) fn close(&self, event: E) {
+    pub fn close(&self, event: E) {
         self.place(self.lock(), event);
     }
 
     /// Events that wait.
-    pub(crate) fn len(&self) -> usize {
+    pub fn waiting(&self) -> usize {
         self.lock().len()
     }
 
     /// Takes up to `limit` events.
-    pub(crate) fn take(&self, limit: usize) -> Vec<E> {
+    pub fn take(&self, limit: usize) -> Vec<E> {
         let mut items = self.lock();
         let count = limit.min(items.len());
         let taken = items.drain(..count).collect();
