@@ -7,9 +7,15 @@ from typer.core import TyperGroup
 
 from telerelay_endpoint import console
 from telerelay_loadtest import __version__
+from telerelay_loadtest.commands.plan import plan
 from telerelay_loadtest.commands.record import record
+from telerelay_loadtest.commands.report import report
+from telerelay_loadtest.commands.run import run
 
 app = typer.Typer(name="telerelay-loadtest", no_args_is_help=True)
+app.command()(plan)
+app.command()(run)
+app.command()(report)
 app.command()(record)
 
 

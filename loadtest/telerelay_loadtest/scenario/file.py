@@ -134,6 +134,20 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True):
     ] = 0.8
 
 
+class Node(msgspec.Struct, frozen=True, kw_only=True):
+    """What a node is to have, for the table of how many are needed."""
+
+    processors: Annotated[int, Meta(ge=1, le=1024, description="Processors of one node.")] = 4
+    memory_gib: Annotated[float, Meta(gt=0, le=65536, description="Memory of one node.")] = 16.0
+    descriptors: Annotated[
+        int, Meta(ge=1, description="Open files that it may have; a session needs three sockets.")
+    ] = 65_536
+    busy: Annotated[
+        float,
+        Meta(gt=0, le=1, description="How much of its processors may be busy in the busiest ten seconds."),
+    ] = 0.7
+
+
 class Head(msgspec.Struct, frozen=True, kw_only=True):
     """What stands at the top of a scenario, and its sections."""
 
@@ -167,6 +181,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
     link: dict[str, dict[str, Any]] = {}
     fault: dict[str, dict[str, Any]] = {}
     goal: dict[str, Any] = {}
+    node: dict[str, Any] = {}
 
 
 class Scenario(msgspec.Struct, frozen=True, kw_only=True):
@@ -182,6 +197,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
     links: Mapping[str, Link]
     faults: Mapping[str, Fault]
     goals: Goals
+    node: Node
 
     @property
     def begin_ms(self) -> int:
@@ -202,7 +218,7 @@ SECTIONS: Final = {
     "fault": Fault,
 }
 """Tables that have names of their own, `[wave.morning]`."""
-SINGLE: Final = {"session": Session, "goal": Goals}
+SINGLE: Final = {"session": Session, "goal": Goals, "node": Node}
 """Tables that there is one of."""
 
 
@@ -233,6 +249,7 @@ def read_scenario(file: Path) -> Scenario:
         links=_tables(sections, "link", Link, head.link or {"any": {}}),
         faults=_tables(sections, "fault", Fault, head.fault),
         goals=_table(sections, "goal", Goals, head.goal),
+        node=_table(sections, "node", Node, head.node),
     )
     sections.require_well()
     sections.problems += _unfit(sections, scenario)

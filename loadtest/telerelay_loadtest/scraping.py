@@ -1,0 +1,98 @@
+"""What nodes say of themselves while they are loaded: their /metrics, read again and again."""
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+import httpx
+from prometheus_client.parser import text_string_to_metric_families
+
+from telerelay_endpoint.errors import TelerelayError
+
+TEST: Final = "test"
+STAFF: Final = "staff"
+"""Whose sessions: values of the label `traffic`."""
+_TIMEOUT_S: Final = 5.0
+_SHOWN: Final = {
+    "telerelay_cpu_seconds_total": "cpu_s",
+    "telerelay_memory_bytes": "memory",
+    "telerelay_ready_agents": "ready_agents",
+    "telerelay_descriptors": "descriptors",
+}
+_SESSIONS, _ORGANISATIONS = "telerelay_sessions", "telerelay_organisations"
+
+
+@dataclass(frozen=True, slots=True)
+class Sample:
+    """One node at one moment. `at_s`: seconds of `time.monotonic()`; `cpu_s`: since its start; bytes."""
+
+    at_s: float
+    cpu_s: float
+    memory: float
+    ready_agents: float
+    descriptors: float
+    sessions: Mapping[str, int]
+    organisations: Mapping[str, int]
+    """Live sessions, and admitted organisations, by whose they are."""
+
+
+@dataclass
+class Watched:
+    """One node's metrics, as they were read. `missed`: how often it did not answer."""
+
+    url: str
+    samples: list[Sample] = field(default_factory=list)
+    missed: int = 0
+
+
+def read_sample(text: str, at_s: float) -> Sample:
+    """What a node's /metrics says. Raises ValueError, KeyError where it is no node's."""
+    values: dict[str, float] = {}
+    by_traffic: dict[str, Counter[str]] = {_SESSIONS: Counter(), _ORGANISATIONS: Counter()}
+    for family in text_string_to_metric_families(text):
+        for sample in family.samples:
+            if sample.name in _SHOWN:
+                values[_SHOWN[sample.name]] = sample.value
+            elif sample.name in by_traffic:
+                by_traffic[sample.name][sample.labels["traffic"]] += int(sample.value)
+    missing = [name for name, shown in _SHOWN.items() if shown not in values]
+    missing += [name for name, counted in by_traffic.items() if not counted]
+    if missing:
+        raise ValueError(f"these are no metrics of a telerelay node: there is no {missing[0]}")
+    return Sample(
+        at_s=at_s, sessions=by_traffic[_SESSIONS], organisations=by_traffic[_ORGANISATIONS], **values
+    )
+
+
+def look(urls: Sequence[str]) -> list[Sample]:
+    """All nodes once. Raises TelerelayError(UNREACHABLE) where one does not answer with a node's metrics."""
+    samples = []
+    with httpx.Client(timeout=_TIMEOUT_S, trust_env=False) as client:
+        for url in urls:
+            try:
+                response = client.get(url).raise_for_status()
+                samples.append(read_sample(response.text, time.monotonic()))
+            except (httpx.HTTPError, httpx.InvalidURL, ValueError, KeyError) as error:
+                raise TelerelayError("UNREACHABLE", f"--metrics {url}: {error}") from error
+    return samples
+
+
+async def watch(nodes: Sequence[Watched], every_s: float, told: Callable[[], None] = lambda: None) -> None:
+    """Read all nodes' metrics every so often, until it is cancelled. One that does not answer is missed."""
+    async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
+        while True:
+            await asyncio.gather(*(_read(client, node) for node in nodes))
+            told()
+            await asyncio.sleep(every_s)
+
+
+async def _read(client: httpx.AsyncClient, node: Watched) -> None:
+    try:
+        response = (await client.get(node.url)).raise_for_status()
+        node.samples.append(read_sample(response.text, time.monotonic()))
+    except (httpx.HTTPError, ValueError, KeyError):
+        # A node that was killed answers nobody; the report shows the hole and how often it was.
+        node.missed += 1
