@@ -44,7 +44,9 @@ async def _path_kinds(world: World) -> dict[str, str]:
 def _live(node: NodeProcess) -> dict[str, int]:
     """Live sessions by path kind, as monitoring reads them."""
     found = re.findall(
-        r'^telerelay_sessions{path_kind="(\w+)"} (\d+)', node.ask("/metrics").text, re.MULTILINE
+        r'^telerelay_sessions{path_kind="(\w+)",traffic="staff"} (\d+)',
+        node.ask("/metrics").text,
+        re.MULTILINE,
     )
     return {kind: int(count) for kind, count in found}
 

@@ -21,10 +21,13 @@ EVENTS: Final = ("refused.", "ended.", "handshakes_failed.", "api_limited.", "ap
 ALONE: Final = ("panics", "mailbox_overflows", "guests_evicted", "api_evicted", "api_full", "audit_dropped")
 
 
-def newcomer(node: NodeProcess) -> Tenant:
-    """An organisation that was admitted just now; its client may reach its computer."""
+def newcomer(node: NodeProcess, until: int | None = None) -> Tenant:
+    """An organisation that was admitted just now; its client may reach its computer.
+
+    `until`: for a test that ends then (Unix seconds).
+    """
     tenant = Tenant(now=int(time.time()))
-    node.admit(tenant)
+    node.admit(tenant, until)
     node.publish(tenant)
     return tenant
 

@@ -127,6 +127,7 @@ class FakeCore:
         revoked: Sequence[tuple[bytes, Sequence[bytes]]],
         nodes_version: int,
         sessions: Sequence[tuple[bytes, int]],
+        tests: Sequence[bytes],
     ) -> None:
         pass
 

@@ -132,10 +132,10 @@ class NodeProcess:
         with NodeControl(self.data / "control.sock") as control:
             yield control
 
-    def admit(self, tenant: Tenant) -> None:
-        """Admit the organisation."""
+    def admit(self, tenant: Tenant, until: int | None = None) -> None:
+        """Admit the organisation, or admit it for a test that ends `until` then (Unix seconds)."""
         with self.control() as control:
-            _, _, line = control.admit(tenant.root.public_bytes(Encoding.PEM))
+            _, _, line = control.admit(tenant.root.public_bytes(Encoding.PEM), until=until)
         self._lines[tenant.id] = parse_cluster_line(line)
 
     def line(self, tenant: Tenant) -> ClusterLine:

@@ -19,8 +19,7 @@ import pytest
 from prometheus_client.parser import text_string_to_metric_families
 from typing_extensions import override
 
-from telerelay.metrics.collector import PREFIX
-from telerelay.metrics.families import FAMILIES
+from telerelay.metrics.families import FAMILIES, PREFIX
 from telerelay.node.api.serving import METRICS_CONNECTIONS
 from telerelay_core import ERRORS_TOML, SessionOpened, format_computer_id
 from tests.kit.condition import eventually
@@ -45,9 +44,16 @@ ALIVE: Final = {
     "audit_sync_seconds",
     "audit_group_records",
     "audit_backlog_bytes",
+    "audit_backlog_limit_bytes",
+    "admission_timestamp_seconds",
+    "build_info",
+    "engine_pipes_limit",
     "certificate_expires_timestamp_seconds",
 }
 STEPS: Final = ("hello", "connect", "route", "claim", "accept", "recorded", "paired")
+LIVE: Final = "sessions{path_kind=direct,traffic=staff}"
+PAIRED: Final = "set_ups_total{outcome=PAIRED,traffic=staff}"
+WAITED: Final = "message_wait_seconds_count{traffic=staff}"
 HOSTILE: Final = 'telerelay-client/1 "},x="canary-7f31\\'
 
 
@@ -115,14 +121,20 @@ def test_every_series_stands_at_zero_from_the_first_scrape(node: Monitored) -> N
     first = Scrape(text)
     not_zero = {name.partition("{")[0].removesuffix("_bucket") for name, value in first.items() if value}
     assert {name.removesuffix("_count").removesuffix("_sum") for name in not_zero} <= ALIVE
+    codes = tomllib.loads(ERRORS_TOML)
     for family in ("refusals_total", "attempts_ended_total", "api_refusals_total"):
-        assert {f"{family}{{code={code}}}" for code in tomllib.loads(ERRORS_TOML)} <= set(first), (
-            "every code has its series"
-        )
+        assert {f"{family}{{code={code}}}" for code in codes} <= set(first), "every code has its series"
     for step in STEPS:
         assert first[f"set_up_step_seconds_count{{step={step}}}"] == 0
-    for kind in ("wrapped", "mixed", "direct"):
-        assert first[f"sessions{{path_kind={kind}}}"] == 0
+    for traffic in ("staff", "test"):
+        for outcome in ("PAIRED", *codes):
+            assert first[f"set_ups_total{{outcome={outcome},traffic={traffic}}}"] == 0
+        for kind in ("wrapped", "mixed", "direct"):
+            assert first[f"sessions{{path_kind={kind},traffic={traffic}}}"] == 0
+        assert first[f"set_up_seconds_count{{traffic={traffic}}}"] == 0
+        assert first[f"message_wait_seconds_count{{traffic={traffic}}}"] == 0
+        assert first[f"message_wait_seconds_bucket{{le=0.005,traffic={traffic}}}"] == 0, "the objective"
+        assert first[f"set_up_seconds_bucket{{le=1.0,traffic={traffic}}}"] == 0, "the objective"
     # A second one has the very same series.
     assert set(node.scrape()) == set(first)
 
@@ -143,9 +155,9 @@ async def test_after_sessions_the_counts_are_exact(node: Monitored) -> None:
         before = await asyncio.to_thread(node.scrape)
         for number in range(3):
             async with _session(node, tenant):
-                await eventually(lambda: node.scrape()["sessions{path_kind=direct}"] == 1)
+                await eventually(lambda: node.scrape()[LIVE] == 1)
                 during = await asyncio.to_thread(node.scrape)
-                assert during["sessions_joined_total"] - before["sessions_joined_total"] == number + 1
+                assert during[PAIRED] - before[PAIRED] == number + 1
             ended = before["session_seconds_count{path_kind=direct}"] + number + 1
             await eventually(lambda: node.scrape()["session_seconds_count{path_kind=direct}"] == ended)  # noqa: B023
         await eventually(lambda: node.scrape()["ready_agents"] == 1)
@@ -157,7 +169,7 @@ async def test_after_sessions_the_counts_are_exact(node: Monitored) -> None:
         rose = await asyncio.to_thread(node.scrape) - before
         assert agent.events
     assert rose["handshakes_total"] == 3 + 3 + 1, "three sessions of both sides, and one who is not granted"
-    assert rose["sessions_joined_total"] == rose["set_up_seconds_count"] == 3
+    assert rose[PAIRED] == rose["set_up_seconds_count{traffic=staff}"] == 3
     assert {step: rose[f"set_up_step_seconds_count{{step={step}}}"] for step in STEPS} == dict.fromkeys(
         STEPS, 3
     )
@@ -166,12 +178,53 @@ async def test_after_sessions_the_counts_are_exact(node: Monitored) -> None:
     assert rose["refusals_total{code=DENIED}"] == rose["attempts_ended_total{code=DENIED}"] == 1
     ends = {name: count for name, count in rose.items() if name.startswith("attempts_ended_total")}
     assert sum(ends.values()) == 4
-    assert "sessions{path_kind=direct}" not in rose
+    assert rose["set_ups_total{outcome=DENIED,traffic=staff}"] == 1
+    assert sum(count for name, count in rose.items() if name.startswith("set_ups_total")) == 4
+    assert sum(count for name, count in rose.items() if name.startswith("paths_ended_total")) == 3
+    assert not any("traffic=test" in name for name in rose)
+    assert LIVE not in rose
     # START and END of three, END of the one who was refused.
     assert rose["audit_records_total"] == 7
     # The whole is the sum of its steps.
     steps = sum(rose[f"set_up_step_seconds_sum{{step={step}}}"] for step in STEPS if _sum(step) in rose)
-    assert rose["set_up_seconds_sum"] == pytest.approx(steps, abs=1e-5)
+    assert rose["set_up_seconds_sum{traffic=staff}"] == pytest.approx(steps, abs=1e-5)
+
+
+async def test_what_is_carried_is_counted_by_its_way_and_each_message_by_its_wait(node: Monitored) -> None:
+    typed, much = 50, 8 << 20
+    tenant = _admitted(node)
+    async with agent_of(node, tenant), client_of(node, tenant) as client:
+        reader, writer = await client.viewer()
+        await reader.readexactly(12)
+        await eventually(lambda: node.scrape()[LIVE] == 1)
+        before = await asyncio.to_thread(node.scrape)
+        for _ in range(typed):
+            writer.write(b"key")
+            assert await reader.readexactly(3) == b"key"
+        keys = await asyncio.to_thread(node.scrape)
+        rose = keys - before
+        # To the desktop and back, each in a message of its own.
+        assert rose[WAITED] == rose["moves_total{by=copied}"] >= 2 * typed
+        assert rose["message_wait_seconds_sum{traffic=staff}"] > 0
+        assert "moves_total{by=spliced}" not in rose
+        sending = asyncio.create_task(_send(writer, much))
+        assert len(await reader.readexactly(much)) == much
+        await sending
+        rose = await asyncio.to_thread(node.scrape) - keys
+        writer.close()
+        await writer.wait_closed()
+    assert rose["moves_total{by=spliced}"] > 0
+    assert rose["moved_bytes_total{by=spliced}"] > much / 2
+    by_way = sum(count for name, count in rose.items() if name.startswith("moved_bytes_total"))
+    there, back = rose["carried_bytes_total{to=agent}"], rose["carried_bytes_total{to=client}"]
+    assert by_way == there + back
+    assert min(there, back) > much, "inner TLS adds to it"
+    await eventually(lambda: not node.scrape()[LIVE])
+
+
+async def _send(writer: asyncio.StreamWriter, length: int) -> None:
+    writer.write(bytes(length))
+    await writer.drain()
 
 
 def _sum(step: str) -> str:
@@ -250,7 +303,8 @@ async def test_a_node_that_drains_says_so_until_it_exits(tmp_path: Path) -> None
             await eventually(lambda: node.ask("/readyz").status_code == 503)
             assert node.ask("/readyz").json() == {"ready": False, "reasons": ["draining"]}
             assert node.ask("/healthz").status_code == 200
-            await eventually(lambda: node.scrape()["sessions{path_kind=direct}"] == 1)
+            await eventually(lambda: node.scrape()[LIVE] == 1)
+            assert node.scrape()["draining"] == 1
         # The last session has ended, so it does not wait for the rest of the grace.
         assert await asyncio.to_thread(node.process.wait, 20) == 0
 
@@ -259,8 +313,10 @@ def test_a_node_that_is_drained_and_taken_back_is_ready_again(node: Monitored) -
     with node.control() as control:
         control.drain()
         assert node.ask("/readyz").json() == {"ready": False, "reasons": ["draining"]}
+        assert node.scrape()["draining"] == 1
         control.cancel_drain()
     assert node.ask("/readyz").status_code == 200
+    assert node.scrape()["draining"] == 0
 
 
 async def test_idle_connections_do_not_keep_monitoring_out(node: Monitored) -> None:
@@ -309,7 +365,7 @@ def _top(node: NodeProcess, *options: str) -> list[str]:
 async def test_top_looks_once(node: Monitored) -> None:
     tenant = _admitted(node)
     async with agent_of(node, tenant), _session(node, tenant):
-        await eventually(lambda: node.scrape()["sessions{path_kind=direct}"] == 1)
+        await eventually(lambda: node.scrape()[LIVE] == 1)
         command = _top(node, "--once", "--json")
         looked = await asyncio.to_thread(subprocess.run, command, capture_output=True, timeout=30, check=True)
         text = await asyncio.to_thread(

@@ -80,6 +80,6 @@ def test_ends_that_are_agent_and_client_have_the_path_that_the_node_says(tmp_pat
             bulk = load(made, order="bulk", sessions=4)
             assert (bulk["kind"], bulk["sessions"]) == ("wrapped", 4)
             counted = node.statistics()
-            assert counted["live_paths.wrapped"] == 4
+            assert counted["live_paths.wrapped.staff"] == 4
             assert counted["bytes_to_client"] > bulk["bytes"]
             assert load(made, order="echo", sessions=4, bytes=1_400, per_s=200)["delay"]["count"] == 50

@@ -3,7 +3,11 @@
 import asyncio
 import mmap
 import re
+from asyncio.subprocess import PIPE
 from collections.abc import Callable, Mapping
+from itertools import product
+from pathlib import Path
+from typing import Final
 
 import httpx
 import pytest
@@ -12,21 +16,26 @@ from prometheus_client.parser import text_string_to_metric_families as parse_tex
 
 from telerelay.metrics import process
 from telerelay.metrics.app import create_app
-from telerelay.metrics.collector import PREFIX, NodeCollector
+from telerelay.metrics.collector import NodeCollector
 from telerelay.metrics.distribution import WAITS_S, Counted, Histogram, Snapshot
-from telerelay.metrics.families import FAMILIES, Family
+from telerelay.metrics.families import FAMILIES, LABELS, PREFIX
+from telerelay.metrics.family import Family
 from telerelay.metrics.lag import LoopLag
+from telerelay.metrics.page import page
 from telerelay.metrics.readiness import Check, Readiness
 from telerelay.metrics.view import View, quantile
 from tests.kit.condition import eventually
 
 GROUPED = ("ONE", "TWO")
+DOCS: Final = Path(__file__).resolve().parents[2] / "docs"
 
 
 def _names(family: Family) -> list[str]:
     if isinstance(family.shows, Mapping):
         return list(family.shows.values())
-    return [family.shows] if family.label is None else [f"{family.shows}.{value}" for value in GROUPED]
+    if not family.labels:
+        return [family.shows]
+    return [f"{family.shows}.{'.'.join(values)}" for values in product(GROUPED, repeat=len(family.labels))]
 
 
 def _whole(number: int = 0, histogram: Histogram | None = None) -> Snapshot:
@@ -39,7 +48,7 @@ def _whole(number: int = 0, histogram: Histogram | None = None) -> Snapshot:
 
 def _series(family: Family, snapshot: Snapshot) -> int:
     """How many the family has: those of a group are what the snapshot has of it."""
-    if family.label is None or isinstance(family.shows, Mapping):
+    if not family.labels or isinstance(family.shows, Mapping):
         return len(_names(family))
     named = snapshot.distributions if family.kind == "histogram" else snapshot.numbers
     return sum(name.startswith(f"{family.shows}.") for name in named)
@@ -65,8 +74,28 @@ def test_names_say_kind_and_unit_and_none_is_there_twice() -> None:
         assert re.fullmatch(r"[a-z]+(_[a-z]+)*", family.name)
         assert family.name.endswith("_total") == (family.kind == "counter"), family.name
         assert family.help.endswith("."), family.name
+        assert family.reading.endswith("."), family.name
         if isinstance(family.shows, Mapping):
-            assert family.label is not None, family.name
+            assert len(family.labels) == 1, family.name
+        if family.kind == "histogram":
+            assert family.unit == "seconds" or family.name == "audit_group_records", family.name
+
+
+def test_every_label_is_explained_and_none_that_is_not_there() -> None:
+    assert {label for family in FAMILIES for label in family.labels} == set(LABELS)
+
+
+def test_the_page_is_what_the_table_says() -> None:
+    assert (DOCS / "METRICS.md").read_text(encoding="utf-8") == page(), "make metrics"
+
+
+async def test_promtool_has_nothing_to_say() -> None:
+    answer = await _asked(_whole, "/metrics")
+    promtool = await asyncio.create_subprocess_exec(
+        "promtool", "check", "metrics", stdin=PIPE, stdout=PIPE, stderr=PIPE
+    )
+    assert await promtool.communicate(answer.content) == (b"", b"")
+    assert promtool.returncode == 0
 
 
 # ---------------------------------------------------------------- the Collector
@@ -95,7 +124,7 @@ async def test_what_is_written_reads_as_what_was_counted(
         assert (found.type, found.documentation) == (family.kind, family.help)
         count = _series(family, snapshot)
         if family.kind != "histogram":
-            assert [sample.value for sample in found.samples] == [7 * family.unit] * count
+            assert [sample.value for sample in found.samples] == [7 * family.scale] * count
             assert len({tuple(sample.labels.items()) for sample in found.samples}) == count
             continue
         buckets = [sample.value for sample in found.samples if sample.name.endswith("_bucket")]
@@ -201,22 +230,27 @@ def test_a_view_is_of_the_time_between_two_snapshots() -> None:
     histogram.observe(WAITS_S[0])
     after = _whole(9, histogram)
     numbers = {**after.numbers, "refused.DENIED": 50, "refused.BUSY": 70}
+    numbers |= {"set_ups.PAIRED.staff": 9, "set_ups.PAIRED.test": 6}
+    assert isinstance(before.numbers, dict)
+    before.numbers.update({"set_ups.PAIRED.staff": 4, "set_ups.PAIRED.test": 2})
     for snapshot in (before, after):
         for step in ("hello", "connect", "route", "claim", "accept", "recorded", "paired"):
             assert isinstance(snapshot.distributions, dict)
-            snapshot.distributions[f"set_up_step.{step}"] = snapshot.distributions["set_up"]
+            snapshot.distributions[f"set_up_step.{step}"] = snapshot.distributions["set_up.ONE"]
         for kind in ("wrapped", "mixed", "direct"):
-            numbers[f"live_paths.{kind}"] = 2
+            numbers |= {f"live_paths.{kind}.staff": 2, f"live_paths.{kind}.test": 3}
     view = View(Snapshot(numbers, after.distributions), before, 2.0)
     record = view.record()
-    assert record["set_ups_per_s"] == 3.0
+    assert record["set_ups_per_s"] == 4.5, "15 now, 6 before"
     assert record["set_up"]["p99"] <= WAITS_S[0]
     refusals = {
         code: numbers[f"refused.{code}"] - before.numbers.get(f"refused.{code}", 0)
         for code in ("BUSY", "DENIED")
     }
     assert list(record["refusals"].items())[:2] == list(refusals.items())
-    assert record["sessions"] == {"wrapped": 2, "mixed": 2, "direct": 2}
+    assert record["sessions"] == {"wrapped": 5, "mixed": 5, "direct": 5}
+    # Of both groups' members together, in this time only.
+    assert record["message"]["p99"] <= WAITS_S[0]
 
 
 def test_a_histogram_counts_at_the_first_bound_that_is_not_exceeded() -> None:

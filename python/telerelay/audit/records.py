@@ -226,8 +226,13 @@ def revoke(*, organisation: bytes, device: bytes, version: int, by: bytes) -> Re
     )
 
 
-def admit(*, organisation: bytes, action: str, reason: str, sessions: int | None = None) -> Record:
-    """The operator admitted or suspended an organisation. `sessions`: how many at once, where said."""
+def admit(
+    *, organisation: bytes, action: str, reason: str, sessions: int | None = None, until: int | None = None
+) -> Record:
+    """The operator admitted or suspended an organisation.
+
+    `sessions`: how many at once, `until`: when a test ends (Unix seconds); each where it was said.
+    """
     return Record(
         "ADMIT",
         {
@@ -235,6 +240,7 @@ def admit(*, organisation: bytes, action: str, reason: str, sessions: int | None
             "action": action,
             "reason": reason[:REASON_MAXIMUM],
             "sessions": sessions,
+            "until": None if until is None else f"{datetime.fromtimestamp(until, UTC):%Y-%m-%dT%H:%M:%SZ}",
         },
         organisation,
     )

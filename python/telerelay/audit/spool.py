@@ -162,13 +162,14 @@ class Spool:
                 self._files.popleft()
 
     def statistics(self) -> dict[str, int]:
-        """What an operator looks at: what became of records, unmoved bytes, whether the disk refuses."""
+        """What an operator looks at: records, unmoved bytes and their limit, whether the disk refuses."""
         with self._changed:
             return {
                 "audit_records": self._written,
                 "audit_waiting": len(self._waiting),
                 "audit_dropped": self._dropped,
                 "audit_backlog_bytes": self._backlog,
+                "audit_backlog_limit_bytes": self._backlog_bytes,
                 "audit_failing": int(self._failing),
                 "audit_failures": self._failures,
             }

@@ -64,10 +64,13 @@ def _node_record(node: NodeState) -> dict[str, object]:
 
 
 def _state(console: Console, row: Organisation) -> str:
-    if row.suspended is None:
-        return console.text("admitted", "利用可")
-    since = local_time(row.suspended)
-    return console.text(f"suspended since {since}", f"{since} から停止中")
+    if row.suspended is not None:
+        since = local_time(row.suspended)
+        return console.text(f"suspended since {since}", f"{since} から停止中")
+    if row.until is not None:
+        until = local_time(row.until)
+        return console.text(f"admitted for a test until {until}", f"{until} まで試験用に利用可")
+    return console.text("admitted", "利用可")
 
 
 def _record(row: Organisation) -> dict[str, object]:
@@ -78,5 +81,6 @@ def _record(row: Organisation) -> dict[str, object]:
         "suspended": None if row.suspended is None else rfc3339(row.suspended),
         "devices": row.devices,
         "sessions": row.sessions,
+        "until": None if row.until is None else rfc3339(row.until),
         "flagged": row.flagged,
     }

@@ -11,8 +11,8 @@ from telerelay.cli.org_options import (
     open_api,
     open_organisation,
     published_policy,
-    unix_seconds,
 )
+from telerelay.cli.times import time_option, unix_seconds
 from telerelay.org.api import Device, OrganisationApi
 from telerelay.org.explaining import Attempt, Explanation, Held, explain, read_attempt
 from telerelay.org.folder import OrganisationFolder
@@ -47,14 +47,7 @@ def org_explain(
         str, typer.Argument(metavar="CLIENT|ATTEMPT", help="A client's label or ID, or an attempt.")
     ],
     computer: Annotated[str | None, typer.Argument(help="Computer ID or label.")] = None,
-    at: Annotated[
-        datetime | None,
-        typer.Option(
-            metavar="TIME",
-            formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d"],
-            help="When: local time, 2026-04-01T08:30; else now.",
-        ),
-    ] = None,
+    at: Annotated[datetime | None, time_option("When: local time, 2026-04-01T08:30; else now.")] = None,
     address: Annotated[
         str | None, typer.Option(metavar="IP", help="From where; else from where it is allowed.")
     ] = None,

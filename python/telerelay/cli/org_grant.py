@@ -1,7 +1,7 @@
 """`telerelay org grant`: let a client reach a computer, and see that the keeper knows."""
 
 from datetime import datetime
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 
@@ -14,9 +14,9 @@ from telerelay.cli.org_options import (
     open_organisation,
     published_policy,
     tell_unapproved,
-    unix_seconds,
 )
 from telerelay.cli.org_stamps import NoWaitOption, WaitOption, wait_for_stamps
+from telerelay.cli.times import time_option, unix_seconds
 from telerelay.org.publishing import STAMP_WAIT_S, Publisher
 from telerelay.org.registry import Registry
 from telerelay_core import format_computer_id
@@ -27,15 +27,15 @@ from telerelay_endpoint.invite_keys import InviteKind
 from telerelay_endpoint.payloads import Grant
 
 
-def _time(about: str) -> Any:
-    return typer.Option(metavar="TIME", formats=["%Y-%m-%dT%H:%M", "%Y-%m-%d"], help=about)
-
-
 def org_grant(
     client: Annotated[str, typer.Argument(help="Label, or beginning of the device ID.")],
     computer: Annotated[str, typer.Argument(help="Computer ID or label.")],
-    not_before: Annotated[datetime | None, _time("From when it holds: local time, 2026-04-01T08:30.")] = None,
-    not_after: Annotated[datetime | None, _time("Until when it holds: local time, the same form.")] = None,
+    not_before: Annotated[
+        datetime | None, time_option("From when it holds: local time, 2026-04-01T08:30.")
+    ] = None,
+    not_after: Annotated[
+        datetime | None, time_option("Until when it holds: local time, the same form.")
+    ] = None,
     org: OrgOption = None,
     passphrase_file: PassphraseOption = None,
     wait: WaitOption = STAMP_WAIT_S,

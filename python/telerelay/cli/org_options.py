@@ -1,7 +1,6 @@
 """What the `org` commands have in common: the organisation's folder, its passphrase, its way to the node."""
 
 import time
-from datetime import datetime
 from pathlib import Path
 from typing import Annotated
 
@@ -57,11 +56,6 @@ def open_api(credentials: Credentials) -> OrganisationApi:
 def now() -> int:
     """Unix seconds."""
     return int(time.time())
-
-
-def unix_seconds(local: datetime | None) -> int | None:
-    """A local time that somebody typed."""
-    return None if local is None else int(local.astimezone().timestamp())
 
 
 def tell_unapproved(console: Console, registry: Registry, device: Device) -> None:

@@ -101,7 +101,7 @@ def _text(console: Console, view: View) -> str:
         (say("sessions", "接続"), f"{sum(sessions.values())}" + (f" ({kinds})" if kinds else "")),
         (say("ready agents", "待機中のエージェント"), f"{view.number('ready_agents')}"),
         (say("requests under way", "処理中の要求"), f"{view.number('attempts')}"),
-        (say("set-ups", "接続の確立"), f"{view.rate('paths_joined'):.2f}/s"),
+        (say("set-ups", "接続の確立"), f"{view.rate('set_ups.PAIRED'):.2f}/s"),
         (
             say("refused", "拒否"),
             ", ".join(f"{count} {code}" for code, count in refusals[:_CODES]) or say("nothing", "なし"),
@@ -115,6 +115,7 @@ def _text(console: Console, view: View) -> str:
                 f"ハンドシェイク {view.rate('handshakes'):.1f}/s",
             ),
         ),
+        (say("messages wait", "中継の待ち"), _pair(view.waits("message_wait"))),
         (say("event loop", "イベントループ"), _event_loop(console, view)),
         (say("audit", "監査"), _audit(console, view)),
         (say("memory", "メモリ"), f"{view.number('memory_bytes') / 2**20:.0f} MiB"),

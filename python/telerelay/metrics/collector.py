@@ -2,7 +2,7 @@
 
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from itertools import accumulate
-from typing import Final, TypeVar
+from typing import TypeVar
 
 from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily, HistogramMetricFamily, Metric
 from prometheus_client.registry import Collector
@@ -10,9 +10,8 @@ from prometheus_client.utils import floatToGoString
 from typing_extensions import override
 
 from telerelay.metrics.distribution import Distribution, Snapshot
-from telerelay.metrics.families import FAMILIES, Family
-
-PREFIX: Final = "telerelay_"
+from telerelay.metrics.families import FAMILIES, PREFIX
+from telerelay.metrics.family import Family
 
 _Shown = TypeVar("_Shown")
 
@@ -37,14 +36,14 @@ class NodeCollector(Collector):
 
 def _number(family: Family, numbers: Mapping[str, int]) -> CounterMetricFamily | GaugeMetricFamily:
     kind = CounterMetricFamily if family.kind == "counter" else GaugeMetricFamily
-    metric = kind(PREFIX + family.name, family.help, labels=_labels(family))
+    metric = kind(PREFIX + family.name, family.help, labels=family.labels)
     for values, number in _shown(family, numbers):
-        metric.add_metric(values, number * family.unit)
+        metric.add_metric(values, number * family.scale)
     return metric
 
 
 def _histogram(family: Family, distributions: Mapping[str, Distribution]) -> HistogramMetricFamily:
-    metric = HistogramMetricFamily(PREFIX + family.name, family.help, labels=_labels(family))
+    metric = HistogramMetricFamily(PREFIX + family.name, family.help, labels=family.labels)
     for values, distribution in _shown(family, distributions):
         bounds = [*map(floatToGoString, distribution.upper), "+Inf"]
         buckets = list(zip(bounds, map(float, accumulate(distribution.counts)), strict=True))
@@ -52,19 +51,15 @@ def _histogram(family: Family, distributions: Mapping[str, Distribution]) -> His
     return metric
 
 
-def _labels(family: Family) -> list[str]:
-    return [] if family.label is None else [family.label]
-
-
 def _shown(family: Family, named: Mapping[str, _Shown]) -> Iterator[tuple[list[str], _Shown]]:
-    """The label's values and what stands there, for each series of the family."""
+    """The labels' values and what stands there, for each series of the family."""
     if isinstance(family.shows, Mapping):
         for value, name in family.shows.items():
             yield [value], named[name]
-    elif family.label is None:
+    elif not family.labels:
         yield [], named[family.shows]
     else:
         group = f"{family.shows}."
         for name, member in named.items():
             if name.startswith(group):
-                yield [name.removeprefix(group)], member
+                yield name.removeprefix(group).split(".", len(family.labels) - 1), member

@@ -6,15 +6,19 @@ import sys
 import time
 from pathlib import Path
 
+from telerelay import __version__
+
 _PAGE = resource.getpagesize()
 _OWN = Path("/proc/self/fd")
 _STARTED = int(time.time())
+_BUILD = f"build.{__version__}"
 
 
 def statistics() -> dict[str, int]:
-    """Start (Unix seconds), memory, descriptors, processor time in microseconds, what Python itself holds."""
+    """Version, start (Unix seconds), memory, descriptors, processor time in us, what Python itself holds."""
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return {
+        _BUILD: 1,
         "started": _STARTED,
         "memory_bytes": int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1]) * _PAGE,
         "descriptors": _descriptors(),

@@ -1,13 +1,16 @@
 """What a person looks at: two snapshots of a node as rates, shares and waits of the time between."""
 
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import accumulate
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from telerelay.metrics.distribution import Counted, Distribution, Snapshot
 
 STEPS: Final = ("hello", "connect", "route", "claim", "accept", "recorded", "paired")
 KINDS: Final = ("wrapped", "mixed", "direct")
+
+_Member = TypeVar("_Member")
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,13 +30,13 @@ class View:
     seconds: float
 
     def number(self, name: str) -> int:
-        """A gauge, or a counter since the node's start."""
-        return self.now.numbers[name]
+        """A gauge, or a counter since the node's start; of a group all together."""
+        return sum(_members(self.now.numbers, name))
 
     def rate(self, name: str) -> float:
-        """How much a counter rose, in a second."""
-        before = 0 if self.before is None else self.before.numbers[name]
-        return (self.now.numbers[name] - before) / max(self.seconds, 1e-9)
+        """How much a counter, or a group's together, rose in a second."""
+        before = 0 if self.before is None else sum(_members(self.before.numbers, name))
+        return (self.number(name) - before) / max(self.seconds, 1e-9)
 
     def group(self, name: str) -> dict[str, int]:
         """The counters of a group that rose in this time, the most first."""
@@ -47,10 +50,10 @@ class View:
         return dict(sorted(((key, rise) for key, rise in rises.items() if rise), key=lambda item: -item[1]))
 
     def waits(self, name: str) -> Waits:
-        """Of a distribution in this time."""
-        counted = self.now.distributions[name]
+        """Of a distribution in this time, or of a group's together."""
+        counted = _together(_members(self.now.distributions, name))
         if self.before is not None:
-            counted = _since(self.before.distributions[name], counted)
+            counted = _since(_together(_members(self.before.distributions, name)), counted)
         return Waits(quantile(counted, 0.50), quantile(counted, 0.99))
 
     def record(self) -> dict[str, Any]:
@@ -62,11 +65,12 @@ class View:
             "connections": self.number("connections"),
             "guests": self.number("guests"),
             "attempts": self.number("attempts"),
-            "set_ups_per_s": round(self.rate("paths_joined"), 3),
+            "set_ups_per_s": round(self.rate("set_ups.PAIRED"), 3),
             "handshakes_per_s": round(self.rate("handshakes"), 3),
             "refusals": self.group("refused"),
             "set_up": _record(self.waits("set_up")),
             "steps": {step: _record(self.waits(f"set_up_step.{step}")) for step in STEPS},
+            "message": _record(self.waits("message_wait")),
             "decision": _record(self.waits("decision")),
             "loop_lag": _record(self.waits("loop_lag")),
             "loop_lag_longest": self.number("loop_lag_longest_us") / 1e6,
@@ -99,6 +103,18 @@ def quantile(counted: Distribution, share: float) -> float | None:
             inside = (rank - (below[place] - counted.counts[place])) / counted.counts[place]
             return lower + (upper - lower) * inside
     return counted.upper[-1]
+
+
+def _members(named: Mapping[str, _Member], name: str) -> list[_Member]:
+    """All of the group of this name, or what stands under the name itself. Raises KeyError for neither."""
+    group = f"{name}."
+    return [member for other, member in named.items() if other.startswith(group)] or [named[name]]
+
+
+def _together(distributions: Sequence[Distribution]) -> Counted:
+    """All of them as one; they have the same bounds."""
+    counts = [sum(of_each) for of_each in zip(*(one.counts for one in distributions), strict=True)]
+    return Counted(distributions[0].upper, counts, sum(one.sum for one in distributions))
 
 
 def _since(before: Distribution, now: Distribution) -> Counted:

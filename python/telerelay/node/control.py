@@ -29,6 +29,7 @@ class Organisation:
     suspended: int | None
     devices: int
     sessions: int | None
+    until: int | None
     flagged: int
 
 
@@ -63,13 +64,17 @@ class NodeControl:
     ) -> None:
         self._client.close()
 
-    def admit(self, pem: bytes, sessions: int | None = None) -> tuple[bytes, bool, str]:
-        """Admit an organisation by its root; `sessions`: how many it may have at once, None: as it is.
+    def admit(
+        self, pem: bytes, sessions: int | None = None, until: int | None = None
+    ) -> tuple[bytes, bool, str]:
+        """Admit an organisation by its root.
 
-        Its ID (32 bytes), whether that changed anything, and the cluster line.
+        `sessions`: how many it may have at once, `until`: when its admission for a test ends (Unix seconds);
+        None: as it is. Its ID (32 bytes), whether that changed anything, and the cluster line.
         """
-        quota = {} if sessions is None else {"sessions": sessions}
-        body = Fields(self._ask("POST", "/v1/node/organisations", content=pem, params=quota))
+        said = {"sessions": sessions, "until": until}
+        said = {name: value for name, value in said.items() if value is not None}
+        body = Fields(self._ask("POST", "/v1/node/organisations", content=pem, params=said))
         return body.binary("organisation", 32), body.boolean("new"), body.text("cluster_line")
 
     def organisations(self) -> list[Organisation]:
@@ -82,6 +87,7 @@ class NodeControl:
                 item.optional("suspended", item.number),
                 item.number("devices"),
                 item.optional("sessions", item.number),
+                item.optional("until", item.number),
                 item.number("flagged"),
             )
             for item in each(self._ask("GET", "/v1/node/organisations"))

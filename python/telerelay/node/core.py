@@ -38,6 +38,7 @@ class DataPlane(Protocol):
         revoked: Sequence[tuple[bytes, Sequence[bytes]]],
         nodes_version: int,
         sessions: Sequence[tuple[bytes, int]],
+        tests: Sequence[bytes],
     ) -> None: ...
 
     def news(

@@ -89,6 +89,10 @@ class Draining:
         """The process ends: nothing takes that back."""
         self._stopping = True
 
+    def statistics(self) -> dict[str, int]:
+        """Whether nothing new is taken."""
+        return {"draining": int(self.state is not State.SERVING)}
+
     def counted(self) -> Mapping[str, int]:
         """What the data plane carries now."""
         return self._data_plane.statistics()

@@ -169,6 +169,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         draining = Draining(node)
         cutting = Cutting(store, spool, node, draining)
         administration = Administration(store, spool, snapshots, presence, node, admitting, draining, cutting)
+        await admitting.suspend_lapsed()
         # The door opens with everybody's names on the list.
         await admitting.apply()
         listening = node.start()
@@ -184,7 +185,10 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
         stack.push_async_callback(bridge.close)
         renewing = Renewing(cluster, settings.name, node, notary)
         lag, ageing, refusals = LoopLag(), Ageing(store), Refusals()
-        counting = (node, bridge, registry, spool, store, ageing, lag, process, renewing)
+        counting = (
+            *(node, bridge, registry, spool, store, ageing, lag, process),
+            *(renewing, admitting, draining, refusals, administration.waiting),
+        )
         monitored = stack.enter_context(monitoring.bind(settings.metrics_listen))
         standing = Standing(
             address,
@@ -193,7 +197,7 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
             cluster.line(address).format(),
             monitoring.url(monitored),
             [
-                *(part.statistics for part in (*counting, refusals, administration.waiting)),
+                *(part.statistics for part in counting),
                 lambda: {"monitors_evicted": monitors.evicted},
             ],
             [part.distributions for part in (node, bridge, spool, lag)],
@@ -211,10 +215,11 @@ async def _open(settings: Settings, data: DataFolder) -> AsyncIterator[_Running]
 
         asyncio.get_running_loop().add_reader(node.event_fd(), lambda: bridge.take(node.events(BATCH)))
         stack.callback(asyncio.get_running_loop().remove_reader, node.event_fd())
-        tasks.start(registry.tell_newcomers())
-        tasks.start(registry.write_sightings())
-        tasks.start(lag.watch())
-        tasks.start(ageing.watch())
+        for work in (
+            *(registry.tell_newcomers(), registry.write_sightings()),
+            *(lag.watch(), ageing.watch(), admitting.watch()),
+        ):
+            tasks.start(work)
         readiness = monitoring.readiness(node, draining, bridge, store, spool)
         monitors = Connections(create_monitoring_app(NodeCollector(standing.snapshot), readiness))
         stack.push_async_callback(monitors.close, CLOSE_S)

@@ -59,6 +59,8 @@ class Organisation(Table):
     suspended: Mapped[Count | None]
     sessions: Mapped[Count | None]
     """How many it may have at once; None: `organisation_sessions` of docs/LIMITS.md."""
+    until: Mapped[Count | None]
+    """When a test's admission ends; None: it is no test's."""
     version: Mapped[Count] = mapped_column(default=0)
     """Rises with every change below this organisation; never falls."""
 

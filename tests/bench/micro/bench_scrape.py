@@ -4,6 +4,7 @@ The snapshot's numbers are as of a node with 9,000 sessions; a scrape costs what
 """
 
 from collections.abc import Iterator, Mapping
+from itertools import product
 
 from prometheus_client import CollectorRegistry
 from prometheus_client.exposition import generate_latest
@@ -11,12 +12,14 @@ from pytest_benchmark.fixture import BenchmarkFixture
 
 from telerelay.metrics.collector import NodeCollector
 from telerelay.metrics.distribution import Histogram, Snapshot
-from telerelay.metrics.families import FAMILIES, Family
+from telerelay.metrics.families import FAMILIES
+from telerelay.metrics.family import Family
 from telerelay_endpoint.errors import catalogue
 
 SESSIONS = 9_000
-MEMBERS: Mapping[str, int] = {"code": len(catalogue())}
-"""Values of a label, where they are more than a dozen."""
+CODES = len(catalogue())
+MEMBERS: Mapping[str, int] = {"code": CODES, "outcome": CODES, "traffic": 2}
+"""Values of a label, where they are not a dozen."""
 
 
 def bench_scrape(benchmark: BenchmarkFixture) -> None:
@@ -43,7 +46,8 @@ def _snapshot() -> Snapshot:
 def _names(family: Family) -> Iterator[str]:
     if isinstance(family.shows, Mapping):
         yield from family.shows.values()
-    elif family.label is None:
+    elif not family.labels:
         yield family.shows
     else:
-        yield from (f"{family.shows}.{number}" for number in range(MEMBERS.get(family.label, 12)))
+        for values in product(*(range(MEMBERS.get(label, 12)) for label in family.labels)):
+            yield f"{family.shows}.{'.'.join(map(str, values))}"

@@ -22,6 +22,8 @@ _PEM_MAXIMUM: Final = LIMITS["api_root_bytes"]
 
 
 Quota = Annotated[int, Field(ge=1, le=1_000_000)]
+# Calendars end with the year 9999.
+Until = Annotated[int, Field(ge=0, le=253_402_300_799)]
 
 
 class AdmittedRoot(Body):
@@ -41,6 +43,7 @@ class ShownOrganisation(Body):
     suspended: Number | None
     devices: Number
     sessions: Number | None
+    until: Number | None
     flagged: Number
 
 
@@ -81,14 +84,21 @@ class ClusterLine(Body):
     openapi_extra={"requestBody": {"required": True, "content": {PEM: {"schema": {"type": "string"}}}}},
 )
 async def admit(
-    request: Request, acting: Acting, response: Response, sessions: Quota | None = None
+    request: Request,
+    acting: Acting,
+    response: Response,
+    sessions: Quota | None = None,
+    until: Until | None = None,
 ) -> AdmittedRoot:
-    """Admit the organisation of this root, or lift its suspension; `sessions`: its most at once."""
+    """Admit the organisation of this root, or lift its suspension.
+
+    `sessions`: its most at once; `until`: when its admission for a test ends.
+    """
     pem = await request.body()
     if len(pem) > _PEM_MAXIMUM:
         raise TelerelayError("REQUEST", f"a root has at most {_PEM_MAXIMUM} bytes")
     root = admission.read_root(pem)
-    new = await acting.admitting.admit(root, "", sessions)
+    new = await acting.admitting.admit(root, "", sessions, until)
     response.status_code = HTTPStatus.CREATED if new else HTTPStatus.OK
     return AdmittedRoot(
         organisation=organisation_id(root), new=new, cluster_line=_standing(request).cluster_line
@@ -108,6 +118,7 @@ async def organisations(acting: Acting) -> list[ShownOrganisation]:
             suspended=row.suspended,
             devices=row.devices,
             sessions=row.sessions,
+            until=row.until,
             flagged=row.flagged,
         )
         for row in found
