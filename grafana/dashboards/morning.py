@@ -93,8 +93,8 @@ def _well() -> Row:
                 nothing="no last week yet",
             ),
             number(
-                "Nodes that do not answer",
-                "Of all that Prometheus asks, drained ones too. Runbook: NodeDown.",
+                "Nodes down",
+                "Nodes that do not answer, of all that Prometheus asks, drained ones too. Runbook: NodeDown.",
                 'count(up{job="telerelay"} == 0) or vector(0)',
                 "short",
                 Marks(1, 1),
@@ -216,7 +216,7 @@ def _nodes() -> Row:
                 {
                     "{{instance}} descriptors": f"{each('descriptors')} / {each('descriptors_limit')}",
                     "{{instance}} memory": f"{each('memory_watched_bytes')} / {each('memory_budget_bytes')}",
-                    "{{instance}} pipes": f"sum by (instance) ({each('engine_pipes')}) / {each('engine_pipes_limit')}",
+                    "{{instance}} pipes": f"{total('engine_pipes', 'instance')} / {total('engine_pipes_limit', 'instance')}",
                     "{{instance}} audit": f"{each('audit_backlog_bytes')} / {each('audit_backlog_limit_bytes')}",
                 },
                 "percentunit",

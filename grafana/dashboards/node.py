@@ -175,6 +175,12 @@ def _data_plane() -> Row:
                 limit=WAIT_S,
             ),
             lines(
+                "Messages that were held, a second",
+                "The other leg did not take them at once: they wait for a slow line, not for the node.",
+                {"held": rate("messages_held_total")},
+                "cps",
+            ),
+            lines(
                 "Pipes",
                 "Of the pool that splicing needs. At the limit bulk is copied: nobody is refused, it costs processor.",
                 {

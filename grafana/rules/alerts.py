@@ -78,7 +78,7 @@ def _nodes(pace: Pace) -> Iterator[Alert]:
         "page",
         "Prometheus has no node to ask: whatever happens, nothing will be told.",
         'absent(up{job="telerelay"})',
-        5 * MINUTE_S,
+        10 * MINUTE_S,
     )
     yield Alert(
         "NodeRestarts",

@@ -59,51 +59,10 @@ class PrometheusError(Exception):
 
 
 class Prometheus:
-    """Scrapes `targets` (HOST:PORT) each `scrape_s` seconds, under the rules of `grafana`, at `pace`."""
+    """One that runs at `url`, and what is asked of it."""
 
-    def __init__(
-        self, folder: Path, targets: Sequence[str], *, pace: Pace = AS_BUILT, scrape_s: float = 1
-    ) -> None:
-        self.folder = folder
-        self.url = ""
-        every = f"{round(scrape_s * 1000)}ms"
-        self._log = folder / "prometheus.log"
-        self._configuration = {
-            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
-            "rule_files": list(rule_files()),
-            "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": list(targets)}]}],
-        }
-        self._rules = rule_files(pace)
-        self._process: subprocess.Popen[bytes] | None = None
-
-    def __enter__(self) -> Self:
-        self.folder.mkdir(parents=True, exist_ok=True)
-        for name, rules in self._rules.items():
-            (self.folder / name).write_text(rules)
-        configuration = self.folder / "prometheus.yml"
-        configuration.write_text(yaml.dump(self._configuration))
-        with self._log.open("wb") as log:
-            self._process = subprocess.Popen(
-                [
-                    *("prometheus", f"--config.file={configuration}", "--log.format=json"),
-                    *(f"--storage.tsdb.path={self.folder / 'data'}", "--web.listen-address=127.0.0.1:0"),
-                ],
-                stderr=log,
-                # Ctrl-C at a terminal ends whoever started it, which then ends it in order.
-                process_group=0,
-            )
-        try:
-            self.url = f"http://{until(self._listens, _READY_S, 'Prometheus listens')}"
-            until(self._is_ready, _READY_S, "Prometheus is ready")
-        except PrometheusError:
-            self._stop()
-            raise PrometheusError(self._log.read_text()) from None
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._stop()
+    def __init__(self, url: str) -> None:
+        self.url = url
 
     def find(self, expression: str) -> list[Series]:
         """What it finds now. Raises PrometheusError."""
@@ -144,13 +103,62 @@ class Prometheus:
         data: dict[str, Any] = answer["data"]
         return data
 
+
+class PrometheusServer(Prometheus):
+    """A process that scrapes `targets` (HOST:PORT) each `scrape_s` seconds, under the rules at `pace`."""
+
+    def __init__(
+        self, folder: Path, targets: Sequence[str], *, pace: Pace = AS_BUILT, scrape_s: float = 1
+    ) -> None:
+        super().__init__("")
+        self.folder = folder
+        every = f"{round(scrape_s * 1000)}ms"
+        self._log = folder / "prometheus.log"
+        self._configuration = {
+            "global": {"scrape_interval": every, "scrape_timeout": every, "evaluation_interval": every},
+            "rule_files": list(rule_files()),
+            "scrape_configs": [{"job_name": JOB, "static_configs": [{"targets": list(targets)}]}],
+        }
+        self._rules = rule_files(pace)
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def __enter__(self) -> Self:
+        self.folder.mkdir(parents=True, exist_ok=True)
+        for name, rules in self._rules.items():
+            (self.folder / name).write_text(rules)
+        configuration = self.folder / "prometheus.yml"
+        configuration.write_text(yaml.dump(self._configuration))
+        with self._log.open("wb") as log:
+            self._process = subprocess.Popen(
+                [
+                    *("prometheus", f"--config.file={configuration}", "--log.format=json"),
+                    *(f"--storage.tsdb.path={self.folder / 'data'}", "--web.listen-address=127.0.0.1:0"),
+                ],
+                stderr=log,
+                # Ctrl-C at a terminal ends whoever started it, which then ends it in order.
+                process_group=0,
+            )
+        try:
+            self.url = f"http://{until(self._listens, _READY_S, 'Prometheus listens')}"
+            until(self._is_ready, _READY_S, "Prometheus is ready")
+        except PrometheusError:
+            self._stop()
+            raise PrometheusError(self._log.read_text()) from None
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._stop()
+
     def _listens(self) -> str | None:
         assert self._process is not None
         if self._process.poll() is not None:
             raise PrometheusError("it ended")
-        for line in self._log.read_text().splitlines():
+        # The last line may be half written.
+        for line in self._log.read_text().rpartition("\n")[0].splitlines():
             said = json.loads(line)
-            if said["msg"] == "Listening on":
+            if said.get("msg") == "Listening on":
                 return str(said["address"])
         return None
 
