@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone tells.
 .DEFAULT_GOAL := help
-.PHONY: help setup core demo test lint bench bench-peers fuzz slow integrity limits lock clean
+.PHONY: help setup core demo test lint bench bench-peers fuzz slow integrity limits metrics lock clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -89,6 +89,9 @@ integrity: setup ## carry a million paths through the engine, many of them broke
 
 limits: ## write docs/LIMITS.md and PROTOCOL.md §12 from relay_core/spec/limits.toml
 	@python3 relay_core/spec/tables.py
+
+metrics: ## write docs/METRICS.md from the families in python/telerelay/metrics
+	@$(BIN)/python -m telerelay.metrics.page docs/METRICS.md
 
 lock: $(LOCKED) ## resolve the dependencies of pyproject.toml anew into requirements.lock
 	@packaging/setup/lock.sh
