@@ -36,7 +36,7 @@ def test_a_record_has_sorted_keys_and_no_spaces() -> None:
     assert record.encode(HEAD, TIME_MS, SALT) == (
         b'{"action":"admitted","kind":"ADMIT","node":"n1","organisation":"' + b"01" * 32 + b'",'
         b'"prev":"' + b"02" * 32 + b'","reason":"","salt":"' + b"03" * 16 + b'","seq":5,"sessions":null,'
-        b'"time":"2027-01-15T08:00:00.007Z"}\n'
+        b'"time":"2027-01-15T08:00:00.007Z","until":null}\n'
     )
 
 
