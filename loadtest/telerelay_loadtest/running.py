@@ -7,7 +7,7 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass
-from datetime import UTC, datetime, timedelta
+from datetime import datetime, timedelta
 from ipaddress import ip_address
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from cryptography.hazmat.primitives.serialization import Encoding
 from telerelay_endpoint import places
 from telerelay_endpoint.console import Console
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_endpoint.files import make_private_folder
 from telerelay_loadtest.play.faults import require_processes
 from telerelay_loadtest.play.generating import Opener, require_descriptors
 from telerelay_loadtest.play.histogram import value_at
@@ -40,6 +41,8 @@ _CHECKPOINT_S: Final = 15
 _ADMITTED_BEHIND: Final = timedelta(hours=1)
 """How much longer than the play the operator is asked to admit."""
 _LOCK: Final = "telerelay-loadtest.lock"
+LINE_FILE: Final = "cluster.txt"
+"""Whom the organisations of a folder were made for."""
 
 
 @dataclass(frozen=True)
@@ -90,6 +93,17 @@ def run(console: Console, asked: Asked, opener: Opener) -> Reported:
                 asked.scenario.head.agents_first,
             )
             return _play(console, asked, cast, opener)
+
+
+def leave(console: Console, asked: Asked) -> None:
+    """Make the plan's organisations and leave them in `asked.out`, a folder for each, for others to play.
+
+    Raises TelerelayError: UNREACHABLE, PIN; CERTIFICATE where the operator does not admit.
+    """
+    asked.target.require_relay()
+    make_private_folder(asked.out)
+    (asked.out / LINE_FILE).write_text(f"{asked.target.line.format()}\n")
+    _found(console, asked, asked.out)
 
 
 def is_local(target: Target) -> bool:
@@ -164,7 +178,7 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
         ThrowAway(f"load test {party.name}", home / str(number)) for number, party in enumerate(plan.parties)
     ]
     until = (
-        datetime.now(UTC)
+        datetime.now().astimezone()
         + timedelta(milliseconds=plan.length_ms, seconds=asked.admit_wait_s)
         + _ADMITTED_BEHIND
     )
@@ -173,7 +187,7 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
         root = asked.out / f"{party.name}-root.pem"
         root.write_bytes(tenant.root.public_bytes(Encoding.PEM))
         command = target.admit_command(
-            root.resolve(), until.strftime("%Y-%m-%dT%H:%M:%SZ"), max(1, party.clients)
+            root.resolve(), until.strftime("%Y-%m-%dT%H:%M"), max(1, party.clients)
         )
         console.note(
             f"the operator of the node admits the test organisation with:\n  {command}",
