@@ -14,15 +14,24 @@ from telerelay_endpoint.lines import parse_cluster_line
 from telerelay_loadtest.tenant import ThrowAway
 
 
-def prepare(control: Path, folder: Path, *, agents: int, clients: int, sessions: int | None = None) -> None:
+def prepare(
+    control: Path,
+    folder: Path,
+    *,
+    agents: int,
+    clients: int,
+    sessions: int | None = None,
+    until: int | None = None,
+) -> None:
     """Make an organisation in `folder`, admit it at the node of `control`, publish what lets clients in.
 
-    `sessions`: how many it may have at once, where not as many as any organisation.
+    `sessions`: how many it may have at once, where not as many as any organisation. `until`: when it goes
+    again (Unix seconds); what it does is counted as a test.
     """
     organisation = ThrowAway("load", folder)
     root = organisation.write_root()
     with NodeControl(control) as operator:
-        _, _, line = operator.admit(root.read_bytes(), sessions)
+        _, _, line = operator.admit(root.read_bytes(), sessions, until)
     organisation.prepare(parse_cluster_line(line), agents=agents, clients=clients)
 
 

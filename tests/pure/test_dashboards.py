@@ -12,12 +12,16 @@ from grafana.__main__ import stale
 from grafana.dashboards.built import DASHBOARDS
 from grafana.rules.alerts import alerts
 from grafana.rules.built import AS_BUILT
+from grafana.rules.recording import recordings
 from telerelay.cli.main import PROGRAM, Group
+from telerelay.metrics.families import FAMILIES, PREFIX
 from tests.kit.prometheus import as_asked, panels, promtool
 
 BUILT: Final = Path("grafana", "built")
 RUNBOOKS: Final = Path("docs", "RUNBOOKS.md")
-ALERTS: Final = {alert.name: alert for group in alerts(AS_BUILT).values() for alert in group}
+EVERY: Final = [alert for group in alerts(AS_BUILT).values() for alert in group]
+# An objective pages and makes a ticket under one name.
+ALERTS: Final = list(dict.fromkeys(alert.name for alert in EVERY))
 # What the one who reads it at night asks in this order.
 PARTS: Final = ("Symptom", "What it means", "What to look at", "What to do")
 
@@ -66,11 +70,26 @@ def test_prometheus_reads_every_query(tmp_path: Path) -> None:
     promtool("check", "rules", file)
 
 
+def test_queries_and_rules_ask_for_what_a_node_tells() -> None:
+    told = {PREFIX + family.name for family in FAMILIES}
+    told |= {f"{name}_{part}" for name in set(told) for part in ("bucket", "sum", "count")}
+    recorded = {rule.name for group in recordings(AS_BUILT).values() for rule in group}
+    asked = [query.expression for panel in panels() for query in panel.queries] + _rules()
+    used = {name for expression in asked for name in re.findall(r"telerelay[_:][a-z0-9_:]+", expression)}
+    assert used <= told | recorded
+    assert {name for name in recorded if ":ratio_" in name} <= used
+
+
+def _rules() -> list[str]:
+    recorded = [rule.expression for group in recordings(AS_BUILT).values() for rule in group]
+    return [*recorded, *(alert.expression for alert in EVERY)]
+
+
 # ---------------------------------------------------------------- runbooks
 
 
 def test_each_alert_has_its_runbook_and_each_runbook_its_alert() -> None:
-    assert list(_sections()) == list(ALERTS)
+    assert list(_sections()) == ALERTS
 
 
 @pytest.mark.parametrize("name", ALERTS)
