@@ -1,15 +1,13 @@
 """Whom a run loads: a cluster by its line, and what is known of its nodes from the side."""
 
-import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from telerelay.org.folder import ADMIN
 from telerelay_endpoint import foreign_json
 from telerelay_endpoint.api import NodeApi
-from telerelay_endpoint.credentials import load_credentials, open_dial
+from telerelay_endpoint.credentials import open_dial
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.lines import CLUSTER_PREFIX, ClusterLine, parse_cluster_line
 
@@ -71,10 +69,9 @@ def _of_demo(name: str, content: str, metrics: Sequence[str]) -> Target:
         nodes = demo["nodes"]
         processes = tuple(Process(int(node["pid"]), Path(node["data_dir"])) for node in nodes)
         urls = tuple(metrics) or tuple(str(node["metrics_url"]) for node in nodes)
-        organisation = Path(demo["organisation"]["dir"])
+        line = str(demo["cluster"])
     except (ValueError, KeyError, TypeError) as error:
         raise TelerelayError(
             "USAGE", f"--target {name} holds no cluster line and is no file of a demo: {error}"
         ) from error
-    admin = load_credentials(organisation / ADMIN, int(time.time()))
-    return Target(admin.relay.cluster, urls, processes)
+    return Target(parse_cluster_line(line), urls, processes)

@@ -27,7 +27,8 @@ def arrivals(result: Result) -> str:
     def draw(axes: Axes) -> None:
         seconds, length = _gathered(result["seconds"])
         at = [second["at_s"] for second in seconds]
-        axes.step(at, [second["planned"] / length for second in seconds], _GREY, where="pre", label="planned")
+        planned = [second["planned"] / length for second in seconds]
+        axes.fill_between(at, planned, color=_GREY, alpha=0.4, step="pre", label="planned")
         axes.step(at, [second["begun"] / length for second in seconds], _BLUE, where="pre", label="begun")
         axes.set_ylabel("arrivals a second")
         axes.legend(loc="upper left", frameon=False)
@@ -51,6 +52,8 @@ def set_up_times(result: Result) -> str:
         axes.set_ylabel("set-up, ms")
         if windows:
             axes.set_yscale("log")
+            for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
+                which("{x:g}")
         axes.legend(frameon=False)
 
     return _chart("set-ups", draw)
@@ -157,7 +160,7 @@ def memory(result: Result) -> str:
         ]
         axes.plot(at, _numbers(mib), _BLUE)
         axes.set_ylabel("nodes' memory, MiB")
-        axes.set_ylim(bottom=0)
+        axes.set_ylim(0, 1.1 * max([number for number in mib if number is not None], default=1))
 
     return _chart("memory", draw)
 

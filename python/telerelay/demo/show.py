@@ -44,9 +44,10 @@ class Asked:
 
 @dataclass(frozen=True)
 class Shown:
-    """What runs. agents[i] serves clients[i]."""
+    """What runs. agents[i] serves clients[i]. `cluster`: the line that leads to the node."""
 
     node: Node
+    cluster: str
     organisation: Organisation
     agents: Sequence[Agent]
     clients: Sequence[Client]
@@ -56,6 +57,7 @@ class Shown:
         """The demo's file (schema telerelay.demo/1)."""
         return {
             "schema": "telerelay.demo/1",
+            "cluster": self.cluster,
             "nodes": [
                 {
                     "pid": self.node.program.pid,
@@ -99,7 +101,8 @@ async def show(asked: Asked, tell: Tell) -> AsyncIterator[Shown]:
         pid = node.program.pid
         tell(f"relay node at {node.address} (pid {pid})", f"中継 {node.address} (pid {pid})")
         organisation = await found_organisation(commands, home / "organisation")
-        await organisation.join(await node.admit(organisation.root))
+        cluster = await node.admit(organisation.root)
+        await organisation.join(cluster)
         await stack.enter_async_context(organisation.keeper())
         tell(
             f"organisation {organisation.id[:12]}…, its keeper runs",
@@ -119,7 +122,7 @@ async def show(asked: Asked, tell: Tell) -> AsyncIterator[Shown]:
         tell(
             f"screen through the relay: {asked.screen} ({width} x {height})", f"中継越しの画面 {asked.screen}"
         )
-        yield Shown(node, organisation, agents, clients, asked.screen)
+        yield Shown(node, cluster, organisation, agents, clients, asked.screen)
 
 
 def write_file(shown: Shown, path: Path) -> None:
