@@ -54,7 +54,9 @@ async def test_who_guesses_is_throttled_and_nobody_else(node: NodeProcess) -> No
         await session.runs()
         record = node.record(kind="END", attempt=throttled.attempt)
         assert (record["code"], record["routed"]) == ("THROTTLED", False)
-    assert node.statistics()["refused.THROTTLED"] == codes.count("THROTTLED")
+    counted = node.statistics()
+    assert counted["refused.THROTTLED"] == codes.count("THROTTLED")
+    assert counted["throttled.connects_per_minute"] == codes.count("THROTTLED")
     # Whom the attacker wanted to lock out comes in as before.
     async with agent_of(node, ours), client_of(node, ours) as owner:
         await owner.wait(SessionOpened)
@@ -86,6 +88,7 @@ async def test_an_organisation_has_what_the_operator_gives_it(node: NodeProcess,
             assert end.code == "QUOTA"
         record = await asyncio.to_thread(node.record, kind="END", attempt=end.attempt)
         assert record["code"] == "QUOTA"
+        assert node.statistics()["throttled.organisation_sessions"] == 1
         async with client_of(node, theirs) as other:
             await other.wait(SessionOpened)
         await _is_live(reader, writer)
@@ -120,4 +123,5 @@ async def test_arrivals_beyond_the_plan_wait_and_the_rest_hears_its_place(tmp_pa
             codes = [end.code for end in ends]
             record = await asyncio.to_thread(node.record, kind="END", attempt=busy[0].attempt)
             assert (record["code"], record["routed"]) == ("BUSY", False)
-        assert node.statistics()["refused.BUSY"] == codes.count("BUSY")
+        counted = node.statistics()
+        assert counted["refused.BUSY"] == counted["throttled.arrivals_wait_ms"] == codes.count("BUSY")
