@@ -14,6 +14,7 @@ from telerelay_agent.awake import Awake
 from telerelay_agent.desktop import Desktop
 from telerelay_agent.documents import Fetching, OwnDocuments
 from telerelay_agent.harden.settings import KEEP_AWAKE_FILE
+from telerelay_agent.heap import keep_freed_memory
 from telerelay_agent.locking import Locker
 from telerelay_agent.service import Log, Service
 from telerelay_agent.state import State, StateFile, only_one, was_left
@@ -37,6 +38,7 @@ def run_agent(folder: Path, desktop: Desktop, path: PathChoice, log: Log) -> Non
     """
     credentials = load_credentials(folder, int(time.time()))
     with only_one(folder):
+        keep_freed_memory()
         clock = Clock()
         own = OwnDocuments(credentials, clock)
         asyncio.run(_serve(credentials, own, clock, desktop, path, log))

@@ -40,6 +40,7 @@ OTHER_NAMES: Final = {
     "_GROUPS": "steps of a distribution",
     "_INTERRUPTED": "exit code",
     "_LAST": "the largest number of a column",
+    "_M_TRIM_THRESHOLD": "a setting of the C library",
     "_ROOT": "the user",
     "_SCALE": "pixels of a picture",
     "_SHORT": "digits of a table on the screen",

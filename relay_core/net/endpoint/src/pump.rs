@@ -12,7 +12,7 @@ use telerelay_guard::rfb::Refusal;
 use telerelay_outer::PathKind;
 use telerelay_session::{Cause, Ended, Event, PathKey, Role, Session};
 use telerelay_wire::ids::Stage;
-use telerelay_wire::{Code, limits};
+use telerelay_wire::{Code, Moment, limits};
 use tokio::io::Ready;
 use tokio::net::TcpStream;
 use tokio::task::coop::consume_budget;
@@ -216,7 +216,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
     async fn turns(&mut self) -> Result<(), StackError> {
         let mut buffer = vec![0; limits::LOCAL_READ];
         loop {
-            let mut moved = self.read_local(&mut buffer);
+            let mut moved = self.read_local(&mut buffer)?;
             moved |= self.write_path()?;
             moved |= self.read_path()?;
             self.time_passed();
@@ -382,20 +382,24 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         }
     }
 
-    fn read_local(&mut self, buffer: &mut [u8]) -> bool {
+    /// Reads the local side, and puts what it says into records at once: there is room for the next read then, and a turn ends in one
+    /// write of all of them. Each write may wake the node's processor.
+    fn read_local(&mut self, buffer: &mut [u8]) -> Result<bool, StackError> {
         let Some(attached) = &mut self.local else {
-            return false;
+            return Ok(false);
         };
         let mut moved = 0;
         while moved < limits::TURN_BYTES && attached.wants_read(&self.session) {
-            match attached.read(buffer, &mut self.session, self.clock.now()) {
+            let now = self.clock.now();
+            match attached.read(buffer, &mut self.session, now) {
                 Ok(0) => self.side.local_over(&mut self.session, false),
                 Ok(length) => moved += length,
                 Err(error) if error.kind() == io::ErrorKind::WouldBlock => break,
                 Err(_) => self.side.local_over(&mut self.session, true),
             }
+            seal(&mut self.session, &mut self.stack, now)?;
         }
-        moved > 0
+        Ok(moved > 0)
     }
 
     /// Lets the guard draw what the viewer waits for.
@@ -447,16 +451,10 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
     fn write_path(&mut self) -> Result<bool, StackError> {
         let mut moved = 0;
         loop {
-            let before = moved;
-            while self.stack.unsent() < limits::CIPHERTEXT_UNSENT && moved < limits::TURN_BYTES {
-                let Some(record) = self.session.poll_transmit(PATH, self.clock.now()) else {
-                    break;
-                };
-                moved += record.len();
-                self.stack.send(record.parts())?;
-            }
+            let sealed = seal(&mut self.session, &mut self.stack, self.clock.now())?;
+            moved += sealed;
             let is_drained = write_socket(&self.socket, &mut self.stack)?;
-            if moved == before || moved >= limits::TURN_BYTES || !is_drained {
+            if sealed == 0 || moved >= limits::TURN_BYTES || !is_drained {
                 return Ok(moved > 0);
             }
         }
@@ -521,4 +519,21 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
             self.side,
         )
     }
+}
+
+/// Puts what the session has to say into records, as many as may wait to be written: how many bytes.
+fn seal<R: Role>(
+    session: &mut Session<R>,
+    stack: &mut Stack,
+    now: Moment,
+) -> Result<usize, StackError> {
+    let mut sealed = 0;
+    while stack.unsent() < limits::CIPHERTEXT_UNSENT {
+        let Some(record) = session.poll_transmit(PATH, now) else {
+            break;
+        };
+        sealed += record.len();
+        stack.send(record.parts())?;
+    }
+    Ok(sealed)
 }
