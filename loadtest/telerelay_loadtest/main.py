@@ -8,6 +8,7 @@ from typer.core import TyperGroup
 from telerelay_endpoint import console
 from telerelay_loadtest import __version__
 from telerelay_loadtest.commands.plan import plan
+from telerelay_loadtest.commands.prepare import prepare
 from telerelay_loadtest.commands.record import record
 from telerelay_loadtest.commands.report import report
 from telerelay_loadtest.commands.run import run
@@ -15,6 +16,7 @@ from telerelay_loadtest.commands.run import run
 app = typer.Typer(name="telerelay-loadtest", no_args_is_help=True)
 app.command()(plan)
 app.command()(run)
+app.command()(prepare)
 app.command()(report)
 app.command()(record)
 

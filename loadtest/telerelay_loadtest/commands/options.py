@@ -18,6 +18,16 @@ FromOption = Annotated[
 ForOption = Annotated[
     str | None, typer.Option("--for", metavar="TIME", help="Play for so long, such as 10m.")
 ]
+TargetOption = Annotated[
+    str,
+    typer.Option(
+        metavar="TARGET",
+        help="The cluster line, a file that holds it, or the file of `telerelay demo --json`.",
+    ),
+]
+AdmitWaitOption = Annotated[
+    str, typer.Option(metavar="TIME", help="How long to wait until the operator has admitted.")
+]
 SpeedOption = Annotated[
     float,
     typer.Option(min=1, max=1000, help="Play so many times as fast: arrivals come as many times as densely."),
@@ -35,3 +45,11 @@ def plan_of(scenario: Scenario, from_: str | None, for_: str | None, speed: floa
     if not plan.visits:
         raise TelerelayError("USAGE", "nobody comes in this part of the scenario")
     return plan
+
+
+def admit_wait_s(text: str) -> float:
+    """How long to wait for the operator, in seconds. Raises TelerelayError(USAGE)."""
+    try:
+        return Duration(text).ms / 1000
+    except ValueError as error:
+        raise TelerelayError("USAGE", f"--admit-wait: {error}") from error

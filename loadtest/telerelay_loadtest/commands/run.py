@@ -7,23 +7,20 @@ import typer
 
 from telerelay_endpoint.console import Console, JsonOption, LangOption
 from telerelay_loadtest.commands.options import (
+    AdmitWaitOption,
     ForOption,
     FromOption,
     ScenarioArgument,
     SpeedOption,
+    TargetOption,
+    admit_wait_s,
     plan_of,
 )
 
 
 def run(
     scenario: ScenarioArgument,
-    target: Annotated[
-        str,
-        typer.Option(
-            metavar="TARGET",
-            help="The cluster line, a file that holds it, or the file of `telerelay demo --json`.",
-        ),
-    ],
+    target: TargetOption,
     metrics: Annotated[
         list[str] | None,
         typer.Option(metavar="URL", help="/metrics of a node, once for each; a demo's file names its own."),
@@ -36,9 +33,7 @@ def run(
         int | None,
         typer.Option(min=1, max=256, help="Threads of the generator.", show_default="half of the processors"),
     ] = None,
-    admit_wait: Annotated[
-        str, typer.Option(metavar="TIME", help="How long to wait until the operator has admitted.")
-    ] = "10m",
+    admit_wait: AdmitWaitOption = "10m",
     yes: Annotated[bool, typer.Option("--yes", help="Do not ask before it begins.")] = False,
     json: JsonOption = False,
     lang: LangOption = None,
@@ -60,23 +55,18 @@ def run(
     """
     import os
 
-    from telerelay_endpoint.errors import TelerelayError
     from telerelay_loadtest.commands.telling import conclude
     from telerelay_loadtest.play.generating import RustGenerators
     from telerelay_loadtest.running import Asked, is_local
     from telerelay_loadtest.running import run as play
     from telerelay_loadtest.scenario.file import find_scenario
-    from telerelay_loadtest.scenario.words import Duration
     from telerelay_loadtest.target import read_target
 
     console = Console(json=json, lang=lang)
     found = find_scenario(scenario)
     planned = plan_of(found, from_, for_, speed)
     whom = read_target(target, metrics or ())
-    try:
-        wait_s = Duration(admit_wait).ms / 1000
-    except ValueError as error:
-        raise TelerelayError("USAGE", f"--admit-wait: {error}") from error
+    wait_s = admit_wait_s(admit_wait)
     processors = len(os.sched_getaffinity(0))
     opener = RustGenerators(threads or max(1, processors // 2), local=is_local(whom))
     reported = play(console, Asked(found, planned, whom, out, yes, wait_s), opener)

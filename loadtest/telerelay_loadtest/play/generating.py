@@ -91,7 +91,7 @@ class RustGenerators:
     threads: int
     local: bool
 
-    def __call__(self, tenant: Path, *, models: Mapping[str, str], seed: int) -> Generator:
+    def __call__(self, tenant: Path, *, models: Mapping[str, str], seed: int) -> rust.Generator:
         """As `Opener` says."""
         try:
             return rust.Generator(
