@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone tells.
 .DEFAULT_GOAL := help
-.PHONY: help setup core demo test lint bench bench-peers fuzz slow integrity limits metrics lock clean
+.PHONY: help setup core demo observe test lint bench bench-peers fuzz slow integrity limits metrics lock clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -45,6 +45,9 @@ core: programs $(CORE) ## compile the Rust core into .venv, when its sources cha
 
 demo: setup ## show a real desktop through the relay; KEEP=1 leaves it running
 	@$(BIN)/telerelay demo
+
+observe: setup ## watch a demo under gentle load with a Prometheus until Ctrl-C, every panel drawn into build/observe; ARGS='--for 120'
+	@$(BIN)/python -m tests.observe $(ARGS)
 
 test: setup lint ## everything that CI runs: lint, Rust tests, Python tests
 	@mkdir -p build

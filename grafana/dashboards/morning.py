@@ -155,7 +155,7 @@ def _objectives() -> Row:
         "Objectives: how fast the month's budget of failures burns",
         [
             lines(
-                objective.name.replace("_", " "),
+                objective.name.replace("_", " ").capitalize(),
                 f"{objective.says} 1: the budget lasts 30 days exactly. Above {fast:g} for an hour: somebody is "
                 "paged. Only traffic of staff counts.",
                 {window: _burn(objective, window) for window in ("5m", "1h", "6h", "3d")},

@@ -3,6 +3,7 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana.dashboards.panels import (
+    GRID,
     Marks,
     Row,
     board,
@@ -14,7 +15,7 @@ from grafana.dashboards.panels import (
     rate,
     total,
 )
-from grafana.objectives import DAY_S, SET_UP_S, WAIT_S
+from grafana.objectives import SET_UP_S, WAIT_S
 
 
 def node(runbooks: str) -> Dashboard:
@@ -33,10 +34,10 @@ def _now() -> Row:
         "Now",
         [
             number(
-                "Runs since",
-                "Days. A node that is younger than its last planned restart has restarted by itself: NodeRestarts.",
-                f"(time() - {each('start_timestamp_seconds')}) / {DAY_S}",
-                "d",
+                "Runs for",
+                "A node that is younger than its last planned restart has restarted by itself: NodeRestarts.",
+                f"time() - {each('start_timestamp_seconds')}",
+                "s",
                 legend="{{instance}}",
             ),
             number(
@@ -215,6 +216,7 @@ def _data_plane() -> Row:
                     "waiting for their last bytes": total("engine_paths_lingering"),
                 },
                 "cpm",
+                width=GRID,
             ),
         ],
     )

@@ -84,7 +84,7 @@ def number(
     nothing: str = "–",
     legend: str = "",
 ) -> stat.Panel:
-    """What it is now, large, with its way there; `nothing` where there is none."""
+    """What it is now, large, with its way there and its `legend`; `nothing` where there is none."""
     return (
         stat.Panel()
         .title(title)
@@ -98,6 +98,7 @@ def number(
         .thresholds(_thresholds(marks))
         .color_mode(options.BigValueColorMode.BACKGROUND if marks else options.BigValueColorMode.VALUE)
         .graph_mode(options.BigValueGraphMode.AREA)
+        .text_mode(options.BigValueTextMode.VALUE_AND_NAME if legend else options.BigValueTextMode.VALUE)
         .reduce_options(common.ReduceDataOptions().calcs(["lastNotNull"]))
         .with_target(_query(0, legend, query))
     )

@@ -34,14 +34,24 @@ class Query:
 
 
 @dataclass(frozen=True)
+class Place:
+    """Where a panel is on the dashboard's grid, from its upper left corner."""
+
+    x: int
+    y: int
+    width: int
+    height: int
+
+
+@dataclass(frozen=True)
 class Panel:
-    """A panel as it was built: `kind` is Grafana's type, `place` its x, y, width and height."""
+    """A panel as it was built: `kind` is Grafana's type, `steps` from which value on it has which colour."""
 
     dashboard: str
     title: str
     kind: str
     unit: str
-    place: tuple[int, int, int, int]
+    place: Place
     steps: Sequence[tuple[float | None, str]]
     queries: Sequence[Query]
 
@@ -213,7 +223,7 @@ def _panel(dashboard: str, panel: Mapping[str, Any]) -> Panel:
         panel["title"],
         panel["type"],
         defaults["unit"],
-        (place["x"], place["y"], place["w"], place["h"]),
+        Place(place["x"], place["y"], place["w"], place["h"]),
         [(step["value"], step["color"]) for step in defaults.get("thresholds", {}).get("steps", ())],
         [
             Query(target["legendFormat"], target["expr"], target.get("instant", False))
