@@ -48,6 +48,7 @@ def _run(*command: str, **environment: str) -> str:
         ("telerelay-agent", [], "r", ["run"]),
         ("telerelay-agent", ["config"], "", ["show", "check"]),
         ("telerelay-client", ["connect"], "--no", ["--no-viewer"]),
+        ("telerelay-loadtest", ["run"], "--ta", ["--target"]),
     ],
 )
 def test_bash_completes(program: str, words: list[str], begun: str, completed: list[str]) -> None:

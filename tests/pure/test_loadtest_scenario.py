@@ -1,6 +1,9 @@
 """Scenarios of the load kit: what is refused, with its place; and the plan, which is the curve asked for."""
 
+import re
+import tomllib
 from collections import Counter
+from importlib.resources import files
 from itertools import groupby, pairwise
 from operator import attrgetter
 from pathlib import Path
@@ -15,8 +18,10 @@ from msgspec.structs import replace
 from telerelay_endpoint.settings import SettingsError
 from telerelay_loadtest.scenario.file import READY, Organisation, Scenario, Wave, find_scenario, read_scenario
 from telerelay_loadtest.scenario.plan import Plan, attending, compile_plan
+from telerelay_loadtest.scenario.reference import BEGIN, END, replaced
 from telerelay_loadtest.scenario.words import Duration, TimeOfDay, clock, shown
 
+PAGE = Path(__file__).parents[2] / "docs" / "LOADTEST.md"
 TOWN = """title = "A town"
 begins = "08:00"
 lasts = "2h"
@@ -188,7 +193,7 @@ def test_arrivals_follow_the_curve(seed: int, shape: Literal["bell", "even"]) ->
     assert furthest < 2.47 / len(plan.visits) ** 0.5 + 0.0014
 
 
-@given(st.lists(waves, min_size=1, max_size=3), st.integers(0, 2**63 - 1))
+@given(st.lists(waves, min_size=1, max_size=3), st.integers(0, 2**32 - 1))
 def test_the_same_seed_is_the_same_morning(several: list[Wave], seed: int) -> None:
     assert plan_of(*several, seed=seed) == plan_of(*several, seed=seed)
 
@@ -260,3 +265,19 @@ def test_a_ready_scenario_is_well_and_brings_somebody(name: str) -> None:
     plan = compile_plan(find_scenario(name))
     assert len(plan.visits) > 100
     assert plan.visits == tuple(sorted(plan.visits, key=attrgetter("at_ms")))
+
+
+# ---------------------------------------------------------------- the page
+
+
+def test_the_page_has_the_reference_that_the_reader_goes_by() -> None:
+    """Else: python -m telerelay_loadtest.scenario.reference."""
+    page = PAGE.read_text()
+    assert page == replaced(page)
+    assert page.count(BEGIN) == page.count(END) == 1
+
+
+def test_the_page_shows_the_ready_scenario_as_it_is() -> None:
+    (shown_,) = re.findall(r"^```toml\n(.*?)^```$", PAGE.read_text(), re.MULTILINE | re.DOTALL)
+    ready = files("telerelay_loadtest").joinpath("scenarios", "town-300.toml").read_text()
+    assert {**tomllib.loads(shown_), "seed": 300} == tomllib.loads(ready)

@@ -11,6 +11,7 @@ from typer.main import get_command
 from telerelay.cli.main import program
 from telerelay_agent.main import app as agent
 from telerelay_client.main import app as client
+from telerelay_loadtest.main import app as loadtest
 
 _ROOT: Final = Path(__file__).parents[2]
 _ENGLISH: Final = (_ROOT / "README.md").read_text()
@@ -61,6 +62,7 @@ def test_every_command_in_them_exists(line: str) -> None:
         "telerelay": program(),
         "telerelay-agent": get_command(agent),
         "telerelay-client": get_command(client),
+        "telerelay-loadtest": get_command(loadtest),
     }
     for command in line.split(" && "):
         name, *words = command.split()

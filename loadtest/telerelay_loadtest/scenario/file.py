@@ -173,7 +173,7 @@ class Head(msgspec.Struct, frozen=True, kw_only=True):
             description="The play begins once all office PCs are there; false: with them, as after an outage."
         ),
     ] = True
-    seed: Annotated[int, Meta(ge=0, le=2**63 - 1, description="The same seed is the same morning.")] = 0
+    seed: Annotated[int, Meta(ge=0, le=2**32 - 1, description="The same seed is the same morning.")] = 0
     organisation: dict[str, dict[str, Any]] = {}
     wave: dict[str, dict[str, Any]] = {}
     session: dict[str, Any] = {}
