@@ -233,7 +233,7 @@ def _play(console: Console, asked: Asked, cast: Cast, opener: Opener) -> Reporte
 
         def tell(played: Played) -> None:
             show(progress(console, plan, played))
-            if len(played.observation.seconds) % _CHECKPOINT_S == 0:
+            if len(played.observation.seconds) % _CHECKPOINT_S == 1:
                 write_result(asked.out, result_of(run, played, watched, whole=False))
 
         console.progress("office PCs come up", "職場PCを起動しています")

@@ -64,7 +64,7 @@ class Look:
         return Second(
             at_s=round(self.at_s, 3),
             begun=now.begun - then.begun,
-            set_ups=_opened(now) - _opened(then),
+            set_ups=now.opened - then.opened,
             failed=sum(now.failed.values()) - sum(then.failed.values()),
             ended=sum(now.ended.values()) - sum(then.ended.values()),
             sessions=now.sessions,
@@ -138,6 +138,16 @@ class Standing:
     bytes: int
     lost_events: int
 
+    @property
+    def opened(self) -> int:
+        """Visits that saw their desktop."""
+        return self.sessions + sum(self.ended.values())
+
+    @property
+    def under_way(self) -> int:
+        """Visits that have begun and neither saw their desktop nor failed."""
+        return self.begun - self.opened - sum(self.failed.values())
+
     @classmethod
     def of(cls, counts: Sequence[Counts], histograms: Sequence[Mapping[str, Rows]]) -> "Standing":
         """What the generators say, one for each organisation."""
@@ -154,10 +164,6 @@ class Standing:
             bytes=sum(one.sent_bytes + one.received_bytes for one in counts),
             lost_events=sum(one.lost_events for one in counts),
         )
-
-
-def _opened(standing: Standing) -> int:
-    return standing.sessions + sum(standing.ended.values())
 
 
 def _risen(before: float | None, now: float | None) -> float | None:

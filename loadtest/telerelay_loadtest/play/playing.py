@@ -28,7 +28,7 @@ _ONLINE_S: Final = 120.0
 _LOOK_S: Final = 0.1
 """How often it is looked whether all agents are there, and whether the last session is over."""
 _LAST_S: Final = 10.0
-"""How long behind the play's end is waited for sessions whose time is over."""
+"""How long behind the play's end is waited for visits whose time is over."""
 _MS_NS: Final = 1_000_000
 _S_NS: Final = 1_000_000_000
 
@@ -170,9 +170,11 @@ class Play:
         finally:
             for task in [ticking, *harm]:
                 task.cancel()
+            # What a fault takes back is taken back before this is over.
+            await asyncio.gather(ticking, *harm, return_exceptions=True)
 
     async def _tick(self, played: Played) -> None:
-        """A line each second, from the play's beginning to its end and until the last session is over."""
+        """A line each second, from the play's beginning to its end and until the last visit is over."""
         observation = played.observation
         for number in count(1):
             await _until(observation.begin_ns + int(number * _SECOND_S * _S_NS))
@@ -181,7 +183,8 @@ class Play:
             played.last = look
             self._tell(played)
             past_s = number * _SECOND_S - self._plan.length_ms / 1000
-            if past_s >= 0 and (look.standing.sessions == 0 or past_s > _LAST_S):
+            is_over = look.standing.sessions + look.standing.under_way == 0
+            if past_s >= 0 and (is_over or past_s > _LAST_S):
                 return
 
     async def _let_happen(self, planned: PlannedFault, played: Played) -> None:
@@ -190,8 +193,10 @@ class Play:
         await asyncio.to_thread(faults.do, planned.fault, self._processes)
         self._happened.append((planned.name, _since_s(begin_ns)))
         if planned.fault.lasts is not None:
-            await asyncio.sleep(planned.fault.lasts.ms / 1000 / self._plan.speed)
-            await asyncio.to_thread(faults.take_back, planned.fault, self._processes)
+            try:
+                await asyncio.sleep(planned.fault.lasts.ms / 1000 / self._plan.speed)
+            finally:
+                await asyncio.to_thread(faults.take_back, planned.fault, self._processes)
 
     # ------------------------------------------------------------ what is seen
 
@@ -201,7 +206,8 @@ class Play:
         loop = asyncio.get_running_loop()
 
         def take(number: int) -> None:
-            observation.take(number, self._generators[number].events())
+            while events := self._generators[number].events():
+                observation.take(number, events)
 
         for number, generator in enumerate(self._generators):
             loop.add_reader(generator.fd, take, number)

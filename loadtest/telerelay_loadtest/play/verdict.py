@@ -62,9 +62,9 @@ def judge(
 
 
 def _of_relay(goals: Goals, standing: Standing) -> Iterator[Finding]:
-    ended, failed = sum(standing.ended.values()), sum(standing.failed.values())
-    opened = standing.sessions + ended
-    yield _at_least("set_up_success", goals.set_up_success, _share(opened, opened + failed))
+    ended = sum(standing.ended.values())
+    # Of all that began: who still waits when the play is over was not served either.
+    yield _at_least("set_up_success", goals.set_up_success, _share(standing.opened, standing.begun))
     yield _at_most("set_up_p99", goals.set_up_p99.ms, _p99_ms(standing, "set_up"))
     yield _at_most("delay_p99", goals.delay_p99.ms, _p99_ms(standing, "delay"))
     yield _at_least("kept", goals.kept, _share(standing.ended.get(_DONE, 0), ended))
