@@ -22,7 +22,7 @@ from telerelay_core import SessionOpened
 from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
-from tests.bench.driver import Driver
+from tests.bench.driver import Driver, compile_driver
 from tests.bench.tenant import prepare
 from tests.kit.beside import newcomer
 from tests.kit.hostile.endpoints import end_of
@@ -38,7 +38,7 @@ DAY_S: Final = 86_400
 WAIT_S: Final = 60
 AGENTS: Final = 12
 FIRING: Final = 'ALERTS{alertstate="firing"}'
-# Longer than any alert waits before it fires, and than the windows that it looks at.
+# Longer than any alert but StampsStale waits before it fires.
 SETTLE_S: Final = 15
 # A Prometheus that is a minute old has neither.
 NOTHING_YET: Final = (" offset 1d", " offset 1w")
@@ -46,9 +46,7 @@ NOTHING_YET: Final = (" offset 1d", " offset 1w")
 
 @pytest.fixture(scope="module", autouse=True)
 def program() -> None:
-    """The load driver is no product, so the setup does not build it."""
-    command = ["cargo", "build", "--package", "telerelay-load", "--locked", "--quiet"]
-    subprocess.run(command, check=True)
+    compile_driver()
 
 
 @dataclass(frozen=True)

@@ -1,6 +1,5 @@
 """The load driver against a real node: what it says of its agents and sessions is what the node says."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,7 +7,7 @@ from typing import Final
 
 import pytest
 
-from tests.bench.driver import Driver
+from tests.bench.driver import Driver, compile_driver
 from tests.bench.tenant import prepare
 from tests.kit.node import NodeProcess
 
@@ -19,9 +18,7 @@ TIMEOUT_S: Final = 60
 
 @pytest.fixture(scope="module", autouse=True)
 def program() -> None:
-    """No product, so the setup does not build it."""
-    command = ["cargo", "build", "--package", "telerelay-load", "--locked", "--quiet"]
-    subprocess.run(command, check=True)
+    compile_driver()
 
 
 @contextmanager

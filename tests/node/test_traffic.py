@@ -1,6 +1,5 @@
 """The traffic generator: what it says has passed has passed, on a plain way and through a real node."""
 
-import subprocess
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -8,6 +7,7 @@ from typing import Any, Final
 
 import pytest
 
+from tests.bench.driver import compile_driver
 from tests.bench.peers.generator import Generator, LoadError
 from tests.bench.tenant import prepare
 from tests.kit.node import NodeProcess
@@ -18,9 +18,7 @@ WINDOW: Final = {"warm_s": 0.05, "for_s": 0.25}
 
 @pytest.fixture(scope="module", autouse=True)
 def program() -> None:
-    """No product, so the setup does not build it."""
-    command = ["cargo", "build", "--package", "telerelay-load", "--locked", "--quiet"]
-    subprocess.run(command, check=True)
+    compile_driver()
 
 
 @contextmanager

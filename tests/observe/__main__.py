@@ -10,7 +10,6 @@ Pictures of each dashboard and each panel are in build/observe.
 
 import argparse
 import asyncio
-import subprocess
 import sys
 import tempfile
 import time
@@ -22,7 +21,7 @@ from typing import Final
 from urllib.parse import urlsplit
 
 from telerelay.demo.show import Asked, Shown, show
-from tests.bench.driver import Driver
+from tests.bench.driver import Driver, compile_driver
 from tests.bench.tenant import prepare
 from tests.kit.prometheus import Prometheus, PrometheusServer
 from tests.observe.drawing import Look, draw
@@ -83,8 +82,7 @@ def main() -> None:
 
 
 async def _observe(folder: Path, seconds: float | None) -> None:
-    command = ["cargo", "build", "--package", "telerelay-load", "--locked", "--quiet"]
-    await asyncio.to_thread(subprocess.run, command, check=True)
+    await asyncio.to_thread(compile_driver)
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="telerelay-observe-")))
         shown = await stack.enter_async_context(

@@ -10,14 +10,17 @@ import yaml
 
 from grafana.__main__ import stale
 from grafana.dashboards.built import DASHBOARDS
+from grafana.objectives import SET_UP_S, SET_UP_SUCCESS
 from grafana.rules.alerts import alerts
 from grafana.rules.built import AS_BUILT
 from grafana.rules.recording import recordings
 from telerelay.cli.main import PROGRAM, Group
 from telerelay.metrics.families import FAMILIES, PREFIX
+from telerelay_loadtest.scenario.file import Goals
 from tests.kit.prometheus import as_asked, panels, promtool
 
-BUILT: Final = Path("grafana", "built")
+GRAFANA: Final = Path("grafana")
+BUILT: Final = GRAFANA / "built"
 RUNBOOKS: Final = Path("docs", "RUNBOOKS.md")
 EVERY: Final = [alert for group in alerts(AS_BUILT).values() for alert in group]
 # An objective pages and makes a ticket under one name.
@@ -83,6 +86,24 @@ def test_queries_and_rules_ask_for_what_a_node_tells() -> None:
 def _rules() -> list[str]:
     recorded = [rule.expression for group in recordings(AS_BUILT).values() for rule in group]
     return [*recorded, *(alert.expression for alert in EVERY)]
+
+
+def test_compose_gives_grafana_what_provisioning_asks_for() -> None:
+    service = yaml.safe_load((GRAFANA / "compose.yml").read_text())["services"]["grafana"]
+    asked = set[str]()
+    for file in (GRAFANA / "provisioning").rglob("*.yml"):
+        assert yaml.safe_load(file.read_text())["apiVersion"] == 1
+        asked |= set(re.findall(r"^[^#]*\$(\w+)", file.read_text(), re.MULTILINE))
+    assert asked
+    assert asked <= set(service["environment"])
+    mounted = dict(volume.split(":")[:2] for volume in service["volumes"] if volume.startswith("./"))
+    assert all((GRAFANA / place).is_dir() for place in mounted)
+    assert mounted["./built"] == service["environment"]["TELERELAY_DASHBOARDS"]
+
+
+def test_a_load_test_is_judged_by_the_objectives_of_staff() -> None:
+    assert Goals().set_up_success == SET_UP_SUCCESS.share
+    assert Goals().set_up_p99.ms == 1000 * SET_UP_S
 
 
 # ---------------------------------------------------------------- runbooks
