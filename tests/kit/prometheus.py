@@ -151,9 +151,9 @@ class PrometheusServer(Prometheus):
         try:
             self.url = f"http://{until(self._listens, _READY_S, 'Prometheus listens')}"
             until(self._is_ready, _READY_S, "Prometheus is ready")
-        except PrometheusError:
+        except BaseException:
             self._stop()
-            raise PrometheusError(self._log.read_text()) from None
+            raise
         return self
 
     def __exit__(
@@ -164,7 +164,7 @@ class PrometheusServer(Prometheus):
     def _listens(self) -> str | None:
         assert self._process is not None
         if self._process.poll() is not None:
-            raise PrometheusError("it ended")
+            raise PrometheusError(f"it ended: {self._log.read_text()}")
         # The last line may be half written.
         for line in self._log.read_text().rpartition("\n")[0].splitlines():
             said = json.loads(line)
