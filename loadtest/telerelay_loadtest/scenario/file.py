@@ -210,7 +210,7 @@ class Scenario(msgspec.Struct, frozen=True, kw_only=True):
         return self.begin_ms + self.head.lasts.ms
 
 
-SECTIONS: Final = {
+SECTIONS: Final[Mapping[str, type[msgspec.Struct]]] = {
     "organisation": Organisation,
     "wave": Wave,
     "screen": Screen,
@@ -218,7 +218,7 @@ SECTIONS: Final = {
     "fault": Fault,
 }
 """Tables that have names of their own, `[wave.morning]`."""
-SINGLE: Final = {"session": Session, "goal": Goals, "node": Node}
+SINGLE: Final[Mapping[str, type[msgspec.Struct]]] = {"session": Session, "goal": Goals, "node": Node}
 """Tables that there is one of."""
 
 
