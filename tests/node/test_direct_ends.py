@@ -146,4 +146,4 @@ async def test_a_forced_drain_ends_every_direct_session(tmp_path: Path) -> None:
         record = await asyncio.to_thread(node.record, kind="END", attempt=attempt)
         assert (record["code"], record["path_kind"]) == ("DRAINED", "direct")
         counted = node.statistics()
-        assert (counted["engine.paths"], counted["live_paths.direct"]) == (0, 0)
+        assert (counted["engine.paths"], counted["live_paths"]) == (0, 0)

@@ -181,7 +181,9 @@ class FakeNode:
         self.pid = 1
 
     def statistics(self) -> dict[str, int]:
-        kinds = {f"live_paths.{kind}": self.counted.get(kind, 0) for kind in ("wrapped", "mixed", "direct")}
+        kinds = {
+            f"live_paths.{kind}.staff": self.counted.get(kind, 0) for kind in ("wrapped", "mixed", "direct")
+        }
         moved = self.counted.get("moved", 0)
         spliced = self.counted.get("spliced", 0)
         return {**kinds, "bytes_to_client": moved, "bytes_to_agent": 0, "engine.bytes_spliced": spliced}

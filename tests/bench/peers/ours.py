@@ -52,7 +52,7 @@ class Ours:
     def check(self, done: Mapping[str, object]) -> None:
         """Raises NotDirectError unless every session is of the kind that is claimed, and bulk was spliced."""
         counted = self.node.statistics()
-        live = {kind: counted[f"live_paths.{kind}"] for kind in KINDS}
+        live = live_paths(counted)
         others = sum(count for kind, count in live.items() if kind != self._kind)
         sessions = done["sessions"]
         if done["kind"] != self._kind or others or live[self._kind] < int(str(sessions)):
@@ -66,6 +66,14 @@ class Ours:
 
     def _before(self) -> tuple[int, int]:
         return self._spliced, self._carried
+
+
+def live_paths(counted: Mapping[str, int]) -> dict[str, int]:
+    """By kind the paths that a node has, whoever they are for."""
+    return {
+        kind: sum(count for name, count in counted.items() if name.startswith(f"live_paths.{kind}."))
+        for kind in KINDS
+    }
 
 
 def _moved(counted: Mapping[str, int]) -> tuple[int, int]:
@@ -105,12 +113,11 @@ def open_ours(
     way += ["--clients-to", f"{ground.relay_for_homes}:{_PORT}"]
     if wrapped:
         way.append("--wrapped")
-    gauge = f"live_paths.{kind}"
-    before = node.statistics()[gauge]
+    before = live_paths(node.statistics())[kind]
     generator = Generator(*way)
     try:
         title = "telerelay, both legs in TLS" if wrapped else "telerelay, direct"
         yield Ours(f"telerelay-{kind}", title, node, generator, kind)
     finally:
         generator.stop()
-    until(lambda: node.statistics()[gauge] <= before or None, _LEFT_S, "its sessions were over")
+    until(lambda: live_paths(node.statistics())[kind] <= before or None, _LEFT_S, "its sessions were over")

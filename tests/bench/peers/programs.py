@@ -13,7 +13,7 @@ from telerelay.demo.relay import Node
 from telerelay.node.control import NodeControl
 from tests.bench.peers.generator import Generator
 from tests.bench.peers.ground import Ground
-from tests.bench.peers.ours import KINDS, NotDirectError
+from tests.bench.peers.ours import KINDS, NotDirectError, live_paths
 from tests.bench.peers.verdicts import END_TO_END
 from tests.bench.scene import CORE_VARIABLE
 from tests.kit.world import World, enrolled
@@ -40,7 +40,7 @@ class Programs:
         """Raises NotDirectError unless each session is a direct path of the node, and nothing else is."""
         with NodeControl(self.node.data / "control.sock") as control:
             counted = control.statistics()
-        live = {kind: counted[f"live_paths.{kind}"] for kind in KINDS}
+        live = live_paths(counted)
         if live != {**dict.fromkeys(KINDS, 0), "direct": done["sessions"]}:
             raise NotDirectError(f"{done['sessions']} session is to be direct, and the node has {live}")
 
