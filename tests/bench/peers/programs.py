@@ -80,6 +80,8 @@ async def _open(ground: Ground, world: World) -> tuple[AsyncExitStack, Programs]
         )
         client = await stack.enter_async_context(world.commands.running("client", *command))
         await client.event(lambda event: event.get("event") == "door", READY_TIMEOUT)
+        # The guard does not wait for ever for its desktop's first word.
+        generator.open(1)
         processes = {"relay": [node.program.pid], "agent": [agent.program.pid], "client": [client.pid]}
     except BaseException:
         await stack.aclose()
