@@ -182,6 +182,7 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
         + timedelta(milliseconds=plan.length_ms, seconds=asked.admit_wait_s)
         + _ADMITTED_BEHIND
     )
+    before = look(target.metrics)
     for party, tenant in zip(plan.parties, tenants, strict=True):
         tenant.write_root()
         root = asked.out / f"{party.name}-root.pem"
@@ -195,7 +196,7 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
         )
     for tenant in tenants:
         tenant.wait_until_admitted(target.line, asked.admit_wait_s)
-    _require_marked(look(target.metrics), len(tenants))
+    _require_marked(before, look(target.metrics), len(tenants))
     for party, tenant in zip(plan.parties, tenants, strict=True):
         console.progress(
             f"{party.name}: keys of {party.agents:,} office PCs, documents of {party.clients:,}",
@@ -205,9 +206,16 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
     return [tenant.folder for tenant in tenants]
 
 
-def _require_marked(samples: Sequence[Sample], organisations: int) -> None:
-    """Raises TelerelayError(USAGE) where a node would count the test's traffic as staff's."""
-    if any(sample.organisations.get(TEST, 0) < organisations for sample in samples):
+def _require_marked(before: Sequence[Sample], after: Sequence[Sample], organisations: int) -> None:
+    """Raises TelerelayError(USAGE) where a node would count the test's traffic as staff's.
+
+    Others' tests may be admitted there already: only what has come since `before` is the test's own.
+    """
+    come = [
+        now.organisations.get(TEST, 0) - then.organisations.get(TEST, 0)
+        for then, now in zip(before, after, strict=True)
+    ]
+    if any(count < organisations for count in come):
         raise TelerelayError(
             "USAGE", "the organisation was admitted without --until: its traffic would count as staff's"
         )

@@ -115,5 +115,7 @@ def _busiest(seconds: Sequence[Second]) -> Busiest | None:
         cores = sum(known) / lasted
         if found is None or cores > found.cores:
             set_ups = sum(second.set_ups for second in window) / lasted
-            found = Busiest(window[-1].at_s, round(cores, 4), window[-1].sessions, round(set_ups, 2))
+            # As the processor time is: over all of the window, at whose end nobody may be left.
+            sessions = round(sum(second.sessions for second in window) / length)
+            found = Busiest(window[-1].at_s, round(cores, 4), sessions, round(set_ups, 2))
     return found
