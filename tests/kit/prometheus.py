@@ -26,7 +26,7 @@ _Seen = TypeVar("_Seen")
 
 @dataclass(frozen=True)
 class Query:
-    """One that a panel asks; with `instant` for now alone."""
+    """One that a panel asks; `instant`: of this moment, not of a range."""
 
     legend: str
     expression: str
