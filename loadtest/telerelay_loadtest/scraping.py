@@ -18,6 +18,7 @@ STAFF: Final = "staff"
 _TIMEOUT_S: Final = 5.0
 _SHOWN: Final = {
     "telerelay_cpu_seconds_total": "cpu_s",
+    "telerelay_event_loop_cpu_seconds_total": "loop_s",
     "telerelay_memory_bytes": "memory",
     "telerelay_ready_agents": "ready_agents",
     "telerelay_descriptors": "descriptors",
@@ -27,10 +28,14 @@ _SESSIONS, _ORGANISATIONS = "telerelay_sessions", "telerelay_organisations"
 
 @dataclass(frozen=True, slots=True)
 class Sample:
-    """One node at one moment. `at_s`: seconds of `time.monotonic()`; `cpu_s`: since its start; bytes."""
+    """One node at one moment. `at_s`: seconds of `time.monotonic()`; bytes.
+
+    `cpu_s`: processor time since its start; `loop_s`: that of its event loop alone.
+    """
 
     at_s: float
     cpu_s: float
+    loop_s: float
     memory: float
     ready_agents: float
     descriptors: float

@@ -40,6 +40,7 @@ ALIVE: Final = {
     "start_timestamp_seconds",
     "event_loop_lag_seconds",
     "event_loop_lag_longest_seconds",
+    "event_loop_cpu_seconds_total",
     "store_transactions_total",
     "audit_sync_seconds",
     "audit_group_records",

@@ -83,7 +83,9 @@ def replace_length(plan: Plan, length_ms: int) -> Plan:
 
 
 def sample(at_s: float) -> Sample:
-    return Sample(at_s, 0.1 * at_s, 1e8, 10, 50, {"staff": 0, "test": 1}, {"staff": 1, "test": 1})
+    return Sample(
+        at_s, 0.1 * at_s, 0.05 * at_s, 1e8, 10, 50, {"staff": 0, "test": 1}, {"staff": 1, "test": 1}
+    )
 
 
 def reported(played: Played, watched: list[Watched] | None = None) -> dict[str, Any]:
@@ -201,6 +203,15 @@ def test_a_result_that_was_never_finished_says_so(tmp_path: Path) -> None:
     left = read_result(tmp_path)
     assert (left["verdict"], left["stopped"].partition(":")[0]) == ("PARTIAL", "killed")
     assert "途中で終了" in page(left)
+
+
+def test_a_result_says_what_nodes_needed_before_anybody_came_and_before_the_first_visit() -> None:
+    played, _, watched = play(Course(), samples=2)
+    result = reported(played, watched)
+    assert result["alone"]["at_s"] == pytest.approx(-played.observation.begin_ns / 1e9, abs=0.001)
+    assert (result["alone"]["node_cpu_s"], result["alone"]["node_loop_s"]) == (0.0, 0.0)
+    assert (result["before"]["node_cpu_s"], result["before"]["node_loop_s"]) == (0.1, 0.05)
+    assert reported(played)["alone"] is None
 
 
 def test_what_is_no_result_is_refused(tmp_path: Path) -> None:

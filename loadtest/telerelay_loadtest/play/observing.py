@@ -31,6 +31,8 @@ class Second:
     bytes: int
     generator_cpu_s: float
     node_cpu_s: float | None
+    node_loop_s: float | None
+    """Of that the event loops' own, of which a node has one."""
     node_rss_bytes: float | None
     delay_p50_ms: float | None
     delay_p99_ms: float | None
@@ -44,6 +46,7 @@ class Look:
     standing: "Standing"
     generator_cpu_s: float
     node_cpu_s: float | None
+    node_loop_s: float | None
     node_rss_bytes: float | None
 
     @classmethod
@@ -54,6 +57,7 @@ class Look:
             standing=standing,
             generator_cpu_s=cpu_s,
             node_cpu_s=sum(node.cpu_s for node in nodes) if nodes else None,
+            node_loop_s=sum(node.loop_s for node in nodes) if nodes else None,
             node_rss_bytes=sum(node.memory for node in nodes) if nodes else None,
         )
 
@@ -73,6 +77,7 @@ class Look:
             bytes=now.bytes - then.bytes,
             generator_cpu_s=round(self.generator_cpu_s - before.generator_cpu_s, 6),
             node_cpu_s=_risen(before.node_cpu_s, self.node_cpu_s),
+            node_loop_s=_risen(before.node_loop_s, self.node_loop_s),
             node_rss_bytes=self.node_rss_bytes,
             delay_p50_ms=_ms(value_at(delay, 0.50)),
             delay_p99_ms=_ms(value_at(delay, 0.99)),

@@ -33,6 +33,7 @@ _READABLE: Final = 0o644
 _WINDOWS: Final = 60
 """Into so many windows of the play set-ups are put for the chart of their times."""
 _S_MS: Final = 1_000
+_S_NS: Final = 1_000_000_000
 _KILLED: Final = "killed: it could not write its end"
 """What a result says that was written on the way and never replaced."""
 
@@ -95,6 +96,7 @@ def result_of(run: Run, played: Played, watched: Sequence[Watched], *, whole: bo
         "unanswered": standing.unanswered,
         "lost_events": standing.lost_events,
         "faults": [{"name": name, "at_s": round(at_s, 3)} for name, at_s in played.happened],
+        "alone": _alone(played, watched),
         "before": _before(played.first),
         "seconds": [
             {"planned": planned, **asdict(second)}
@@ -139,10 +141,26 @@ def _by_code(failed: Mapping[tuple[str, str], int]) -> dict[str, int]:
     return dict(sorted(codes.items()))
 
 
-def _before(look: Look) -> dict[str, Any]:
+def _alone(played: Played, watched: Sequence[Watched]) -> dict[str, Any] | None:
+    """The nodes before anybody came. None where they were not seen."""
+    samples = [node.samples[0] for node in watched if node.samples]
+    if not samples or len(samples) < len(watched):
+        return None
     return {
+        "at_s": round(samples[0].at_s - played.observation.begin_ns / _S_NS, 3),
+        "node_cpu_s": sum(sample.cpu_s for sample in samples),
+        "node_loop_s": sum(sample.loop_s for sample in samples),
+        "node_rss_bytes": sum(sample.memory for sample in samples),
+    }
+
+
+def _before(look: Look) -> dict[str, Any]:
+    """How it stood when the first visit could be due, all office PCs being there unless they come with it."""
+    return {
+        "at_s": round(look.at_s, 3),
         "agents": look.standing.agents,
         "node_cpu_s": look.node_cpu_s,
+        "node_loop_s": look.node_loop_s,
         "node_rss_bytes": look.node_rss_bytes,
         "generator_cpu_s": round(look.generator_cpu_s, 6),
     }

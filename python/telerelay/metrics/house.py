@@ -28,6 +28,14 @@ PYTHON: Final = (
         scale=1e-6,
     ),
     Family(
+        "event_loop_cpu_seconds_total",
+        "counter",
+        "Processor time of the event loop's thread.",
+        "There is one of it: near one second a second requests wait, however many processors are idle.",
+        "loop_cpu_us",
+        scale=1e-6,
+    ),
+    Family(
         "agents_present",
         "gauge",
         "Agents that Python knows as present.",

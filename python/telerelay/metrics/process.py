@@ -15,7 +15,10 @@ _BUILD = f"build.{__version__}"
 
 
 def statistics() -> dict[str, int]:
-    """Version, start (Unix seconds), memory, descriptors, processor time in us, what Python itself holds."""
+    """Version, start (Unix seconds), memory, descriptors, processor time in us, what Python itself holds.
+
+    Whoever asks is on the event loop, so that the time of the thread that asks is the loop's.
+    """
     limit, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     return {
         _BUILD: 1,
@@ -24,6 +27,7 @@ def statistics() -> dict[str, int]:
         "descriptors": _descriptors(),
         "descriptors_limit": limit,
         "cpu_us": time.process_time_ns() // 1_000,
+        "loop_cpu_us": time.thread_time_ns() // 1_000,
         "python_blocks": sys.getallocatedblocks(),
         "python_collections": gc.get_stats()[-1]["collections"],
     }
