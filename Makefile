@@ -1,6 +1,6 @@
 # What one does with this repository. `make` alone tells.
 .DEFAULT_GOAL := help
-.PHONY: help setup core demo observe test lint bench bench-peers fuzz slow integrity limits metrics lock clean
+.PHONY: help setup core demo observe test lint bench bench-peers bench-capacity fuzz slow integrity limits metrics lock clean
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-print-directory
 SHELL := /bin/bash
@@ -79,6 +79,10 @@ bench: setup ## measure the relay against its goals; ONLY=B6,B7 measures these, 
 bench-peers: setup ## the same beside HAProxy, nginx, rathole and ssh -R, about 18 minutes, as root; PEERS=all adds frp, chisel, stunnel; ONLY=line,set-ups measures these
 	@packaging/setup/release.sh
 	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench.peers $(if $(PEERS),--peers '$(PEERS)') $(if $(ONLY),--only '$(ONLY)')
+
+bench-capacity: setup ## mornings of 300, 1,000 and 3,000 people, and what a forecast makes of the first two; about 13 minutes
+	@packaging/setup/release.sh
+	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench.capacity
 
 fuzz: setup ## coverage-guided fuzzing, FUZZ_SECONDS (60) for each surface; then Python's parsers and the API
 	@relay_core/fuzz/run.sh

@@ -7,6 +7,7 @@ from typer.core import TyperGroup
 
 from telerelay_endpoint import console
 from telerelay_loadtest import __version__
+from telerelay_loadtest.commands.forecast import forecast
 from telerelay_loadtest.commands.plan import plan
 from telerelay_loadtest.commands.prepare import prepare
 from telerelay_loadtest.commands.record import record
@@ -19,6 +20,7 @@ app.command()(run)
 app.command()(prepare)
 app.command()(report)
 app.command()(record)
+app.command()(forecast)
 
 
 def main() -> NoReturn:

@@ -65,13 +65,10 @@ class Report(msgspec.Struct, frozen=True, kw_only=True):
         facts = [
             f"{name.replace('_', ' ')}: {value}" for name, value in msgspec.to_builtins(self.machine).items()
         ]
-        lines = [
-            "; ".join(facts) + ".",
-            "",
-            *_table(_HEADINGS, map(_cells, self.rows)),
-            "",
-            *(f"- {row.id}: {note}" for row in self.rows for note in _notes(row)),
-        ]
+        lines = ["; ".join(facts) + "."]
+        if self.rows:
+            lines += ["", *_table(_HEADINGS, map(_cells, self.rows)), ""]
+            lines += [f"- {row.id}: {note}" for row in self.rows for note in _notes(row)]
         for sheet in self.sheets:
             lines += ["", f"{sheet.title}:", "", *_table(sheet.headings, sheet.lines)]
         return "\n".join(lines).rstrip()

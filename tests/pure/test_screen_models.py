@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_loadtest.models import MODELS, load_model
 from telerelay_loadtest.models.form import SCHEMA, Model, Way, read_model, write_model
-from telerelay_loadtest.models.sampling import Message, Side, messages, stays, value
+from telerelay_loadtest.models.sampling import SIDES, Message, Side, messages, stays, value
 from telerelay_loadtest.recording.fitting import CLOSE, Spell, spells_of, table
 from telerelay_loadtest.recording.readings import read_readings
 from tests.bench.recordings.__main__ import HERE, fitted
@@ -23,7 +23,6 @@ _PLAYED_S = 600
 _ENOUGH = 100
 """So many messages show how they are spread."""
 ready = pytest.mark.parametrize("name", MODELS)
-SIDES: tuple[Side, ...] = ("up", "down")
 
 
 def _recorded(name: str) -> list[Spell]:

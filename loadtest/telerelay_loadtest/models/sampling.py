@@ -12,6 +12,7 @@ from telerelay_loadtest.models.form import Model, State, Table
 
 Side: TypeAlias = Literal["up", "down"]
 """Viewer to desktop, desktop to viewer."""
+SIDES: Final[tuple[Side, Side]] = ("up", "down")
 _MASK: Final = 2**64 - 1
 
 

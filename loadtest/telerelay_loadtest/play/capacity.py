@@ -17,7 +17,7 @@ SOCKETS: Final = 3
 """Of a session."""
 _BUSY_S: Final = 10
 _GIB: Final = 2**30
-_MEMORY_SHARE: Final = 0.75
+MEMORY_SHARE: Final = 0.75
 """Of its machine's memory a node takes as its budget (`telerelay.node.memory`)."""
 
 
@@ -81,7 +81,7 @@ def reckon(
     per_person = per_agent + at_once * per_path
     bounds = {
         "processors": per_core * node.processors * node.busy / at_once,
-        "memory": _GIB * node.memory_gib * _MEMORY_SHARE / max(per_person, 1.0),
+        "memory": _GIB * node.memory_gib * MEMORY_SHARE / max(per_person, 1.0),
         "descriptors": node.descriptors / (1 + (SOCKETS - 1) * at_once),
     }
     bound = min(bounds, key=lambda name: bounds[name])

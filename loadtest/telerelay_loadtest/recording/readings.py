@@ -4,12 +4,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from typing import Final, NamedTuple
 
 from telerelay_loadtest.models.form import LONGEST_MESSAGE
-from telerelay_loadtest.models.sampling import Message, Side
+from telerelay_loadtest.models.sampling import SIDES, Message, Side
 
 PAUSE_US: Final = 2_000
 """What follows within this is the same message: a sender writes a picture in pieces."""
 _HEADER: Final = "after_us,way,bytes"
-_SIDES: Final[tuple[Side, Side]] = ("up", "down")
 
 
 class Reading(NamedTuple):
@@ -39,7 +38,7 @@ def read_readings(text: str) -> list[Reading]:
         try:
             after, side, length = line.split(",")
             at += int(after)
-            readings.append(Reading(at, _SIDES[_SIDES.index(side)], int(length)))
+            readings.append(Reading(at, SIDES[SIDES.index(side)], int(length)))
         except ValueError:
             raise ValueError(f"line {number}: not a time, a way and a length: {line}") from None
     return readings
