@@ -7,15 +7,13 @@ import math
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
-from itertools import pairwise
+from itertools import pairwise, repeat
 from operator import attrgetter
 from statistics import NormalDist
 from typing import Final
 
-from telerelay_loadtest.scenario.file import Fault, Scenario, Session, Wave
+from telerelay_loadtest.scenario.file import Fault, Scenario, Wave
 
-_FURTHEST: Final = 3.0
-"""Standard deviations from the middle of a bell beyond which nobody comes."""
 _LEAST_HOLD_MS: Final = 1_000
 """A session that is left as soon as it is there is none."""
 _AT: Final = attrgetter("at_ms")
@@ -152,45 +150,45 @@ def _visits(scenario: Scenario, parties: Sequence[Party], number: int) -> Iterat
     party = parties[number]
     chance = random.Random(f"{scenario.head.seed}/{party.name}")  # noqa: S311 — seeded on purpose
     arrivals: dict[int, list[int]] = {}
+    begin, end = scenario.begin_ms, scenario.end_ms
     for wave in scenario.waves.values():
         people = chance.sample(range(party.clients), round(party.clients * wave.share))
-        for person in people:
-            arrivals.setdefault(person, []).append(_moment(wave, chance) - scenario.begin_ms)
+        for person, moment in zip(people, _moments(wave, chance), strict=False):
+            arrivals.setdefault(person, []).append(moment - begin)
     screens = {name: screen.weight for name, screen in scenario.screens.items()}
     links = {name: link.weight for name, link in scenario.links.items()}
+    pause, lengths = scenario.session.think.ms, [length.ms for length in scenario.session.length]
     for person, moments in sorted(arrivals.items()):
         link, screen = _choose(links, chance), _choose(screens, chance)
-        stays = _apart(moments, scenario.session, scenario.head.lasts.ms, chance)
-        for at, hold in stays:
+        for at, following in _apart(moments, pause, end - begin):
+            hold = max(1, min(_drawn(lengths, chance), following - at))
             yield Visit(at, number, person, hold, screen, link)
 
 
-def _moment(wave: Wave, chance: random.Random) -> int:
-    """When one person of a wave comes, milliseconds of the day."""
+def _moments(wave: Wave, chance: random.Random) -> Iterator[int]:
+    """When people of a wave come, milliseconds of the day, one after the other without end."""
     first, last = wave.reach_ms
     if first == last:
-        return first
+        yield from repeat(first)
     if wave.shape == "even":
-        return chance.randrange(first, last)
+        while True:
+            yield chance.randrange(first, last)
     bell = NormalDist(wave.at.ms, wave.spread.ms)
     # Of the part of the bell that is not cut off, so that each wave is as large as it was said to be.
-    least = bell.cdf(wave.at.ms - _FURTHEST * wave.spread.ms)
-    drawn = round(bell.inv_cdf(chance.uniform(least, 1 - least)))
-    return min(max(drawn, first), last - 1)
+    least = bell.cdf(first)
+    while True:
+        drawn = round(bell.inv_cdf(chance.uniform(least, 1 - least)))
+        yield min(max(drawn, first), last - 1)
 
 
-def _apart(
-    moments: Sequence[int], session: Session, end_ms: int, chance: random.Random
-) -> Iterator[tuple[int, int]]:
-    """A person's sessions, when and how long, none within another: who comes again has left before."""
-    pause, least = session.think.ms, _LEAST_HOLD_MS
-    lengths = [length.ms for length in session.length]
+def _apart(moments: Sequence[int], pause: int, end_ms: int) -> Iterator[tuple[int, int]]:
+    """A person's sessions: when each begins and has to be over, since who comes again has left before."""
     begins: list[int] = []
     for moment in sorted(moments):
-        begins.append(max(moment, begins[-1] + least + pause) if begins else moment)
+        begins.append(max(moment, begins[-1] + _LEAST_HOLD_MS + pause) if begins else moment)
     for at, following in pairwise([*begins, end_ms + pause]):
         if at < end_ms:
-            yield at, max(1, min(_drawn(lengths, chance), following - pause - at))
+            yield at, following - pause
 
 
 def _drawn(table: Sequence[int], chance: random.Random) -> int:
