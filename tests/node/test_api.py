@@ -87,10 +87,19 @@ def test_an_organisation_sees_itself_only(node: NodeProcess, tenant: Tenant) -> 
     with node.organisation(other, Role.ADMIN) as api:
         assert api.computers() == []
         assert api.computer_document(tenant.computer) is None
-        assert api.overview().organisation == other.id
+        overview = api.overview()
+        assert (overview.organisation, overview.until) == (other.id, None)
         with pytest.raises(TelerelayError) as caught:
             api.post_document(tenant.document(2))
         assert _code(caught) == "DOCUMENT"
+
+
+def test_a_test_organisation_is_told_when_its_admission_ends(node: NodeProcess) -> None:
+    test, until = Tenant(now=int(time.time())), int(time.time()) + DAY
+    node.admit(test, until)
+    for role in (Role.ADMIN, Role.KEEPER):
+        with node.organisation(test, role) as api:
+            assert api.overview().until == until
 
 
 def test_a_failure_has_its_whole_body(node: NodeProcess) -> None:

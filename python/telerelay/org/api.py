@@ -23,12 +23,16 @@ _MAC_SIZE = 32
 
 @dataclass(frozen=True)
 class Overview:
-    """What the node says about the organisation. `revocations`: newest version, 0 for none."""
+    """What the node says about the organisation. `revocations`: newest version, 0 for none.
+
+    `until`: when its admission for a test ends (Unix seconds); None: it is no test's.
+    """
 
     organisation: bytes
     agents: int
     clients: int
     revocations: int
+    until: int | None
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,7 @@ class OrganisationApi:
             counts.number("agents"),
             counts.number("clients"),
             versions.number("revocations"),
+            body.optional("until", body.number),
         )
 
     def post_invite(self, terms: InviteTerms, admit: bytes) -> None:

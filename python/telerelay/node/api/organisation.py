@@ -91,9 +91,10 @@ class Versions(Body):
 
 
 class Overview(Body):
-    """What the node knows of the organisation."""
+    """What the node knows of the organisation. `until`: when its admission for a test ends, None: never."""
 
     organisation: Hash
+    until: Number | None
     counts: Counts
     versions: Versions
 
@@ -115,9 +116,9 @@ class ShownDevice(Body):
 # ---------------------------------------------------------------- overview
 
 
-@router.get("/v1/org")
+@router.get("/v1/org", response_model_exclude_none=True)
 async def overview(who: AdminOrKeeper, acting: Acting) -> Overview:
-    """Counts and versions."""
+    """Counts and versions, and whether it is a test's."""
     own = tables.Device.organisation == who.organisation
     async with acting.store.reading() as session:
         kinds = dict(
@@ -141,6 +142,9 @@ async def overview(who: AdminOrKeeper, acting: Acting) -> Overview:
         ]
         return Overview(
             organisation=who.organisation,
+            until=await session.scalar(
+                select(tables.Organisation.until).where(tables.Organisation.id == who.organisation)
+            ),
             counts=Counts(
                 agents=kinds.get(InviteKind.AGENT, 0),
                 clients=kinds.get(InviteKind.CLIENT, 0),
