@@ -41,6 +41,12 @@ impl Conversation {
         lock(&self.0).keys.front().map(|(at, _)| at.elapsed())
     }
 
+    /// How long every key has been waiting.
+    pub(crate) fn waiting(&self) -> Vec<Duration> {
+        let unanswered = lock(&self.0);
+        unanswered.keys.iter().map(|(at, _)| at.elapsed()).collect()
+    }
+
     /// Takes pictures for as long as answers come in order and once each; tells each with the delay of the key that it answers. A session that
     /// ends is waited for: its client says how it ended.
     pub(crate) async fn take(
@@ -103,6 +109,9 @@ mod tests {
         assert_eq!(delays[0], (50, None));
         assert!(delays[1].1.expect("a delay") >= Duration::from_secs(5));
         assert!(conversation.oldest().expect("one waits") >= Duration::from_secs(5));
+        let waiting = conversation.waiting();
+        assert_eq!(waiting.len(), 1);
+        assert!(waiting[0] >= Duration::from_secs(5));
     }
 
     #[tokio::test]

@@ -96,6 +96,13 @@ impl Record {
         }
     }
 
+    /// A session is over whose viewer still waits. A screen that froze would else leave no delay behind.
+    pub(super) fn unanswered(&mut self, waiting: &[Duration]) {
+        for delay in waiting {
+            self.delay.record(*delay);
+        }
+    }
+
     /// An event found no place.
     pub(super) fn lost(&mut self) {
         self.counts.lost_events += 1;

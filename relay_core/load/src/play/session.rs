@@ -105,11 +105,17 @@ impl Shared {
         let take = conversation.take(&mut screen, |picture, delay| {
             lock(&self.record).received(picture.length, delay);
         });
-        tokio::select! {
-            code = take => code,
-            code = self.speak(&conversation, keyboard, opening) => code,
-            code = ending.ended() => code,
-            () = stop.heard(Some(hold)) => ending.close().await,
+        let ended = tokio::select! {
+            code = take => Some(code),
+            code = self.speak(&conversation, keyboard, opening) => Some(code),
+            code = ending.ended() => Some(code),
+            () = stop.heard(Some(hold)) => None,
+        };
+        // Before it is closed, which takes time that nobody waited.
+        lock(&self.record).unanswered(&conversation.waiting());
+        match ended {
+            Some(code) => code,
+            None => ending.close().await,
         }
     }
 

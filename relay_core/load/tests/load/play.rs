@@ -66,7 +66,9 @@ async fn with_agents(world: &World, events: usize) -> Play {
 async fn every_stage_of_every_visit_is_told_and_counted_once() {
     let world = World::new();
     let play = with_agents(&world, 1_000).await;
-    let planned = visits(Duration::from_millis(300));
+    let mut planned = visits(Duration::from_millis(300));
+    // Late by so much already: times count from the moment that was meant.
+    planned[0].at_ns -= 2_000_000_000;
     assert_eq!(play.begin(&planned).expect("a plan"), 0);
     until(|| play.counts().ended.values().sum::<u64>() == VISITS as u64).await;
     let counts = play.counts();
@@ -103,7 +105,12 @@ async fn every_stage_of_every_visit_is_told_and_counted_once() {
     for name in STAGES.into_iter().chain(["set_up", "late"]) {
         assert_eq!(count(name), 20, "{name}");
     }
-    assert_eq!(count("delay"), counts.answered);
+    for name in ["late", "set_up"] {
+        let (longest_us, _) = histograms[name].last().expect("twenty");
+        assert!(*longest_us >= 2_000_000, "{name}: {longest_us}");
+    }
+    // One that nobody answered has waited, too.
+    assert_eq!(count("delay"), counts.asked);
     assert!(count("message_late") > 20);
     assert_eq!(play.stop().await.expect("an end"), 0);
     until(|| world.statistic("ready_agents") == 0).await;
@@ -130,7 +137,9 @@ async fn visits_are_ended_wherever_they_stand() {
     for late in &mut planned[10..] {
         late.at_ns += 3_600_000_000_000;
     }
-    let first = play.begin(&planned).expect("a plan");
+    let first = play.begin(&planned[..10]).expect("a plan");
+    let behind = play.begin(&planned[10..]).expect("a plan");
+    assert_eq!(behind, first + 10, "no number is given twice");
     until(|| play.counts().live == 10).await;
     play.end(first + 3);
     until(|| play.counts().live == 9).await;

@@ -185,7 +185,7 @@ class Generator:
         order; 3 digits are kept, 120 s is the longest. They merge by adding the counts.
 
         Names: the seven stages; `set_up`, from the intended moment to the desktop's first byte; `delay`, from the moment at which a message was to be sent
-        to its whole answer; `late`, how long behind its intended moment a visit was begun; `message_late`, the same of messages that the viewer was free
+        to its whole answer, or to its session's end where none came; `late`, how long behind its intended moment a visit was begun; `message_late`, the same of messages that the viewer was free
         to send. Both late ones are the generator's own doing; its timers are a millisecond coarse.
         """
 
