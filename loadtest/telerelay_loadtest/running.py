@@ -18,7 +18,7 @@ import typer
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from telerelay_endpoint import places
-from telerelay_endpoint.console import Console
+from telerelay_endpoint.console import Console, local_time
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.files import make_private_folder
 from telerelay_loadtest.play.faults import require_processes
@@ -27,7 +27,7 @@ from telerelay_loadtest.play.histogram import value_at
 from telerelay_loadtest.play.playing import Cast, Play, Played
 from telerelay_loadtest.report.machine import this_machine
 from telerelay_loadtest.report.page import page
-from telerelay_loadtest.report.result import PAGE_FILE, Run, result_of, write_result
+from telerelay_loadtest.report.result import JSON_FILE, PAGE_FILE, Run, result_of, write_result
 from telerelay_loadtest.scenario.file import Scenario
 from telerelay_loadtest.scenario.plan import Plan
 from telerelay_loadtest.scenario.words import clock
@@ -82,7 +82,9 @@ def run(console: Console, asked: Asked, opener: Opener) -> Reported:
         _require_no_other(samples)
         _ask(console, asked, samples)
         asked.out.mkdir(parents=True, exist_ok=True)
-        (asked.out / PAGE_FILE).unlink(missing_ok=True)
+        # What an earlier run left would pass for this one's, if this one ended early.
+        for left in (JSON_FILE, PAGE_FILE):
+            (asked.out / left).unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="telerelay-loadtest-") as home:
             folders = _found(console, asked, Path(home))
             cast = Cast(
@@ -182,7 +184,6 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
         + timedelta(milliseconds=plan.length_ms, seconds=asked.admit_wait_s)
         + _ADMITTED_BEHIND
     )
-    before = look(target.metrics)
     for party, tenant in zip(plan.parties, tenants, strict=True):
         tenant.write_root()
         root = asked.out / f"{party.name}-root.pem"
@@ -195,8 +196,7 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
             f"中継の運用者が、次のコマンドで試験用の組織を登録します:\n  {command}",
         )
     for tenant in tenants:
-        tenant.wait_until_admitted(target.line, asked.admit_wait_s)
-    _require_marked(before, look(target.metrics), len(tenants))
+        require_test(tenant.wait_until_admitted(target.line, asked.admit_wait_s), plan)
     for party, tenant in zip(plan.parties, tenants, strict=True):
         console.progress(
             f"{party.name}: keys of {party.agents:,} office PCs, documents of {party.clients:,}",
@@ -206,18 +206,20 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
     return [tenant.folder for tenant in tenants]
 
 
-def _require_marked(before: Sequence[Sample], after: Sequence[Sample], organisations: int) -> None:
-    """Raises TelerelayError(USAGE) where a node would count the test's traffic as staff's.
+def require_test(until: int | None, plan: Plan) -> None:
+    """Raises TelerelayError(USAGE) where nodes would count the play as staff's work, or end it too early.
 
-    Others' tests may be admitted there already: only what has come since `before` is the test's own.
+    `until`: when the admission for a test ends (Unix seconds), as the cluster says it.
     """
-    come = [
-        now.organisations.get(TEST, 0) - then.organisations.get(TEST, 0)
-        for then, now in zip(before, after, strict=True)
-    ]
-    if any(count < organisations for count in come):
+    if until is None:
         raise TelerelayError(
             "USAGE", "the organisation was admitted without --until: its traffic would count as staff's"
+        )
+    end = int(time.time()) + plan.length_ms // 1000
+    if until < end:
+        admitted, lasts = local_time(until), local_time(end)
+        raise TelerelayError(
+            "USAGE", f"the organisation is admitted until {admitted}, and the play lasts until {lasts}"
         )
 
 

@@ -48,8 +48,17 @@ class Target:
 def read_target(text: str, metrics: Sequence[str]) -> Target:
     """A cluster line, a file that holds one, or a demo's file. `metrics`: URLs that were given besides.
 
-    Raises TelerelayError(USAGE).
+    Raises TelerelayError(USAGE), also for metrics of some of the nodes: sessions of all would be reckoned
+    by what these need.
     """
+    target = _read(text, metrics)
+    nodes, urls = len(target.line.nodes), len(target.metrics)
+    if urls not in (0, nodes):
+        raise TelerelayError("USAGE", f"--metrics is given once for each node: {urls} of {nodes}")
+    return target
+
+
+def _read(text: str, metrics: Sequence[str]) -> Target:
     if text.strip().startswith(CLUSTER_PREFIX):
         return Target(parse_cluster_line(text), tuple(metrics), ())
     try:

@@ -19,7 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from telerelay.authority.organisation import new_organisation
 from telerelay.authority.profile import certify_agent, certify_client
 from telerelay.authority.signing import sign_computer_document, sign_revocations, sign_stamp
-from telerelay.org.api import OrganisationApi
+from telerelay.org.api import OrganisationApi, Overview
 from telerelay_core import Dial, format_computer_id
 from telerelay_endpoint.certificates import RoleKey, encode_certificate, format_chain
 from telerelay_endpoint.documents import COMPUTER_LIFE_S, STAMP_LIFE_S
@@ -78,28 +78,31 @@ class ThrowAway:
             write_key_file(self.folder / f"{role}.key", pair.key)
         return path
 
-    def wait_until_admitted(self, line: ClusterLine, within_s: float) -> None:
-        """Ask the cluster until it knows this organisation. Raises TelerelayError(CERTIFICATE) in vain."""
+    def wait_until_admitted(self, line: ClusterLine, within_s: float) -> int | None:
+        """Ask the cluster until it knows this organisation. Raises TelerelayError(CERTIFICATE) in vain.
+
+        When its admission for a test ends (Unix seconds); None: it was not admitted for one.
+        """
         deadline = time.monotonic() + within_s
-        while not self._is_admitted(line):
+        while (known := self._overview(line)) is None:
             if time.monotonic() > deadline:
                 raise TelerelayError(
                     "CERTIFICATE", f"the operator has not admitted organisation {self.id.hex()[:12]}…"
                 )
             time.sleep(_ASK_AGAIN_S)
+        return known.until
 
-    def _is_admitted(self, line: ClusterLine) -> bool:
-        """Whether the cluster lets this organisation's administrator in."""
+    def _overview(self, line: ClusterLine) -> Overview | None:
+        """What the cluster says of this organisation; None while it does not let its administrator in."""
         try:
             with self._api(line, RoleKey.ADMIN) as api:
-                api.overview()
+                return api.overview()
         except TelerelayError as error:
             # TLS 1.3: our side stands before the node has looked at the certificate, so what it thinks of
             # it may come as a connection that breaks. That a node answers at all was seen before.
             if error.code in ("CERTIFICATE", "UNREACHABLE"):
-                return False
+                return None
             raise
-        return True
 
     def prepare(
         self,

@@ -17,36 +17,12 @@ import pytest
 from telerelay_endpoint.lines import ClusterLine
 from telerelay_endpoint.payloads import NodeAddress
 from tests.kit.condition import eventually
-from tests.kit.loadtest import LOADTEST, TIMEOUT_S, LoadTest, demo_file
+from tests.kit.loadtest import LOADTEST, MORNING, PEOPLE, TIMEOUT_S, LoadTest, demo_file
 from tests.kit.node import NodeProcess
 from tests.kit.tenant import Tenant
 
-PEOPLE: Final = 10
-# What is measured here is a machine that does other things: goals that only a hang would miss.
-MORNING: Final = f"""title = "Ten people within three seconds"
-begins = "08:30"
-lasts = "6s"
-agents_over = "500ms"
-
-[organisation.tiny]
-staff = {PEOPLE}
-
-[wave.morning]
-at = "08:30:02"
-spread = "3s"
-shape = "even"
-
-[session]
-length = ["1s", "3s"]
-
-[screen.typing]
-
-[goal]
-set_up_p99 = "20s"
-delay_p99 = "20s"
-late_p99 = "2s"
-message_late_p99 = "2s"
-"""
+# Others start and end while it lasts.
+LONG_S: Final = 60
 STOPPED_S: Final = 2.0
 FAULTS: Final = """
 [fault.maintenance]
@@ -128,13 +104,14 @@ async def test_a_generator_that_stood_still_proves_nothing(
 async def test_a_run_that_is_interrupted_reports_what_was_played_and_no_second_one_begins(
     node: NodeProcess, demo: Path, tmp_path: Path
 ) -> None:
-    with LoadTest(tmp_path / "run", MORNING, demo) as run:
+    scenario = MORNING.replace('lasts = "6s"', f'lasts = "{LONG_S}s"').replace('"1s", "3s"', f'"{LONG_S}s"')
+    with LoadTest(tmp_path / "run", scenario, demo) as run:
         await run.admit()
         await eventually(lambda: live(node) > 0, TIMEOUT_S)
-        with LoadTest(tmp_path / "run", MORNING, demo) as here:
+        with LoadTest(tmp_path / "run", scenario, demo) as here:
             assert await here.end() == 2
             assert "another load test runs on this machine" in here.said
-        with LoadTest(tmp_path / "elsewhere", MORNING, demo) as elsewhere:
+        with LoadTest(tmp_path / "elsewhere", scenario, demo) as elsewhere:
             assert await elsewhere.end() == 2
             assert "another load test runs against this target" in elsewhere.said
         run.signal(signal.SIGINT)
@@ -142,7 +119,7 @@ async def test_a_run_that_is_interrupted_reports_what_was_played_and_no_second_o
         assert "error[INTERRUPTED]" in run.said
         result = run.result
     assert (result["verdict"], result["stopped"]) == ("PARTIAL", "SIGINT")
-    assert len(result["seconds"]) < 6
+    assert len(result["seconds"]) < LONG_S
     assert "PARTIAL" in (tmp_path / "run" / "out" / "report.html").read_text()
     await eventually(lambda: live(node) == 0, TIMEOUT_S)
 
@@ -171,6 +148,9 @@ async def test_a_run_that_was_killed_leaves_a_result_that_says_so(demo: Path, tm
 async def test_nothing_is_loaded_that_was_not_admitted_as_a_test(
     node: NodeProcess, demo: Path, tmp_path: Path, left_out: str | None, wait: str, code: str, exit_code: int
 ) -> None:
+    left = tmp_path / "run" / "out" / "result.json"
+    left.parent.mkdir(parents=True)
+    left.write_text("an earlier run's")
     with LoadTest(tmp_path / "run", MORNING, demo, "--admit-wait", wait) as run:
         if left_out is not None:
             await run.admit(left_out)
@@ -178,6 +158,7 @@ async def test_nothing_is_loaded_that_was_not_admitted_as_a_test(
         assert f"error[{code}]" in run.said
         assert ("without --until" in run.said) == (left_out is not None)
     assert node.statistics()["ready_agents"] == 0
+    assert not left.exists()
 
 
 async def test_a_target_that_is_no_relay_is_told(tmp_path: Path) -> None:

@@ -32,7 +32,7 @@ class FakeCounts:
     live: int
     ended: Mapping[str, int]
     failed: Mapping[tuple[str, str], int]
-    messages: int = 0
+    asked: int = 0
     answered: int = 0
     sent_bytes: int = 0
     received_bytes: int = 0
@@ -43,7 +43,8 @@ class FakeCounts:
 class Course:
     """How visits go: each is begun so late, each stage takes so long, messages are answered so late.
 
-    `fails`: what the visits of some clients end with, at which stage; `ends`: sessions' own ends.
+    `fails`: what the visits of some clients end with, at which stage; `ends`: sessions' own ends; `forgets`:
+    clients whose visits are never begun.
     """
 
     late_ms: int = 1
@@ -53,6 +54,7 @@ class Course:
     online: bool = True
     fails: Mapping[int, tuple[str, str]] = field(default_factory=dict)
     ends: Mapping[int, str] = field(default_factory=dict)
+    forgets: frozenset[int] = frozenset()
 
 
 class FakeGenerator:
@@ -111,7 +113,7 @@ class FakeGenerator:
             failed=Counter(
                 (event.stage, event.code) for event in due if event.code and event.stage != SESSION
             ),
-            messages=10 * opened,
+            asked=10 * opened,
             answered=10 * opened,
         )
 
@@ -127,6 +129,8 @@ class FakeGenerator:
 
     def _course_of(self, number: int, visit: Visit) -> Iterator[FakeEvent]:
         course = self._course
+        if visit.client in course.forgets:
+            return
         at = visit.at_ns + course.late_ms * MS_NS
         failing = course.fails.get(visit.client, ("", ""))
         for stage in STAGES:

@@ -19,6 +19,33 @@ LOADTEST: Final = f"{TELERELAY}-loadtest"
 TIMEOUT_S: Final = 50.0
 _ADMIT: Final = "telerelay node admit "
 
+PEOPLE: Final = 10
+MORNING: Final = f"""title = "Ten people within three seconds"
+begins = "08:30"
+lasts = "6s"
+agents_over = "500ms"
+
+[organisation.town]
+staff = {PEOPLE}
+
+[wave.morning]
+at = "08:30:02"
+spread = "3s"
+shape = "even"
+
+[session]
+length = ["1s", "3s"]
+
+[screen.typing]
+
+[goal]
+set_up_p99 = "20s"
+delay_p99 = "20s"
+late_p99 = "2s"
+message_late_p99 = "2s"
+"""
+"""What is measured in tests is a machine that does other things: goals that only a hang would miss."""
+
 
 def demo_file(node: NodeProcess, line: str, path: Path) -> Path:
     """What a demo would write of this node."""

@@ -5,6 +5,7 @@ import json
 import os
 import re
 import signal
+import time
 from collections.abc import Mapping
 from dataclasses import replace
 from pathlib import Path
@@ -17,6 +18,7 @@ from hypothesis import strategies as st
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.lines import ClusterLine
 from telerelay_endpoint.payloads import NodeAddress
+from telerelay_generator import require_descriptors
 from telerelay_loadtest.models import load_model
 from telerelay_loadtest.play.capacity import Memory, reckon
 from telerelay_loadtest.play.faults import require_processes
@@ -28,12 +30,13 @@ from telerelay_loadtest.play.verdict import busiest_share
 from telerelay_loadtest.report.machine import Machine
 from telerelay_loadtest.report.page import page
 from telerelay_loadtest.report.result import Run, read_result, result_of, write_result
+from telerelay_loadtest.running import require_test
 from telerelay_loadtest.scenario.file import Fault, Link, Node, find_scenario
 from telerelay_loadtest.scenario.plan import Party, Plan, PlannedFault, Visit
 from telerelay_loadtest.scenario.words import TimeOfDay
 from telerelay_loadtest.scraping import Sample, Watched, read_sample
 from telerelay_loadtest.screens import over, screens_of
-from telerelay_loadtest.target import Target
+from telerelay_loadtest.target import Target, read_target
 from tests.kit.fake_generator import Course, FakeGenerator
 
 PEOPLE: Final = 10
@@ -161,6 +164,26 @@ def test_an_interrupted_play_is_ended_in_order_and_marked() -> None:
     assert (result["verdict"], result["stopped"]) == ("PARTIAL", "SIGINT")
     assert len(result["seconds"]) == 1
     assert [generator.stopped for generator in opened] == [True]
+
+
+def test_a_visit_that_was_never_begun_proves_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("telerelay_loadtest.play.playing._LAST_S", 0.05)
+    result = reported(play(Course(forgets=frozenset({3})))[0])
+    assert result["verdict"] == "INVALID"
+    proof = by_name(result["proof"])
+    assert [name for name, finding in proof.items() if not finding["met"]] == ["begun"]
+    assert proof["begun"]["measured"] == 0.9
+
+
+async def test_what_the_generator_refuses_is_an_error_with_its_code() -> None:
+    def opener(tenant: Path, *, models: Mapping[str, str], seed: int) -> FakeGenerator:
+        require_descriptors(agents=10**9, sessions=seed)
+        return FakeGenerator(Course(), tenant, models)
+
+    cast = Cast([Path("town")], screens_of(SCENARIO), 0, agents_over_ms=0, agents_first=True)
+    with pytest.raises(TelerelayError, match="descriptors are needed") as raised:
+        await Play(PLAN, cast, [], (), lambda _played: None).run(opener)
+    assert raised.value.code == "MACHINE"
 
 
 async def test_agents_that_do_not_come_up_are_told(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -302,6 +325,24 @@ def test_only_nodes_of_a_demo_are_ever_broken() -> None:
     planned = PlannedFault("blow", 0, Fault(at=TimeOfDay("08:30"), does="kill"))
     with pytest.raises(TelerelayError, match=r"\[fault.blow\] is for node 1"):
         require_processes([planned], ())
+
+
+def test_only_a_test_that_lasts_as_long_as_the_play_is_played_with() -> None:
+    hour = replace(PLAN, length_ms=3_600_000)
+    require_test(int(time.time()) + 3_700, hour)
+    with pytest.raises(TelerelayError, match="without --until"):
+        require_test(None, hour)
+    with pytest.raises(TelerelayError, match="and the play lasts until"):
+        require_test(int(time.time()) + 3_500, hour)
+
+
+def test_metrics_are_of_every_node_or_of_none() -> None:
+    nodes = tuple(NodeAddress(name, ("127.0.0.1:8443",)) for name in ("n1", "n2"))
+    line = ClusterLine((bytes(32), bytes(32)), nodes).format()
+    assert read_target(line, ()).metrics == ()
+    assert len(read_target(line, ("http://n1/metrics", "http://n2/metrics")).metrics) == 2
+    with pytest.raises(TelerelayError, match="once for each node: 1 of 2"):
+        read_target(line, ("http://n1/metrics",))
 
 
 def test_what_is_no_node_is_no_sample() -> None:

@@ -1,18 +1,27 @@
 """The tap: hands everything on, notes sizes and moments, keeps nothing of what passed."""
 
 import asyncio
+import json
+import re
 import socket
 import stat
+import time
 from asyncio import StreamReader, StreamWriter
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
+from queue import SimpleQueue
+from threading import Thread
 
 import pytest
+from typer.testing import CliRunner
 
 from telerelay_endpoint.errors import TelerelayError
+from telerelay_loadtest.main import app
+from telerelay_loadtest.models import load_model
 from telerelay_loadtest.models.form import LONGEST_MESSAGE
 from telerelay_loadtest.models.sampling import Message
+from telerelay_loadtest.recording import fitting
 from telerelay_loadtest.recording.fitting import fit
 from telerelay_loadtest.recording.readings import (
     PAUSE_US,
@@ -84,6 +93,49 @@ async def test_a_desktop_that_is_not_there_is_an_error(tmp_path: Path) -> None:
     with pytest.raises(ConnectionRefusedError):
         await recorded
     writer.close()
+
+
+async def _be_at_home(door: Path, desktop: "SimpleQueue[tuple[str, int]]") -> None:
+    """A person who types at two moments, more than a second apart."""
+    async with _desktop() as address:
+        desktop.put(address)
+        await eventually(door.exists)
+        reader, writer = await asyncio.open_unix_connection(str(door))
+        writer.write(_CANARY)
+        await reader.readexactly(len(_PICTURE))
+        seen = time.monotonic()
+        await eventually(lambda: time.monotonic() - seen > 1.1)
+        writer.write(_CANARY)
+        await reader.read(-1)
+        writer.close()
+
+
+def test_the_command_leaves_a_model_and_readings_that_only_its_user_reads(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(fitting, "LEFT_OUT_US", 0)
+    door, model, readings = (tmp_path / name for name in ("door", "mine.json", "mine.csv"))
+    desktop = SimpleQueue[tuple[str, int]]()
+    person = Thread(target=asyncio.run, args=(_be_at_home(door, desktop),))
+    person.start()
+    host, port = desktop.get()
+    files = ("--listen", str(door), "--model", str(model), "--readings", str(readings))
+    done = CliRunner().invoke(app, ["record", f"{host}:{port}", *files, "--json"], catch_exceptions=False)
+    person.join()
+    assert done.exit_code == 0
+    (state,) = json.loads(done.stdout)["states"]
+    assert (state["state"], state["seconds"]) == ("video", 1)
+    assert (load_model(str(model)).name, load_model(str(model)).states[0].name) == ("mine", "video")
+    assert sum(one.bytes for one in read_readings(readings.read_text()) if one.side == "up") == 2 * len(
+        _CANARY
+    )
+    assert stat.S_IMODE(readings.stat().st_mode) == 0o600
+
+
+async def test_a_socket_that_cannot_be_had_is_named(tmp_path: Path) -> None:
+    (tmp_path / "door").touch()
+    with pytest.raises(OSError, match=re.escape(str(tmp_path / "door"))):
+        await Tap(tmp_path / "door", ("127.0.0.1", 1), lambda _: None).run()
 
 
 def test_an_address_is_a_host_with_a_port_or_a_path() -> None:

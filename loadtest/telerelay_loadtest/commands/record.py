@@ -20,7 +20,10 @@ def record(
     ] = Path("telerelay-record.sock"),
     readings: Annotated[
         Path | None,
-        typer.Option(metavar="FILE", help="Keep what was measured as well, as CSV: time, way and size."),
+        typer.Option(
+            metavar="FILE",
+            help="Keep what was measured as well, as CSV: time, way and size. Only you can read it.",
+        ),
     ] = None,
     json: JsonOption = False,
     lang: LangOption = None,
@@ -36,7 +39,7 @@ def record(
 
       telerelay-loadtest record door.sock --model mine.json
 
-      vncviewer telerelay-record.sock
+      vncviewer ./telerelay-record.sock
     """
     from telerelay_loadtest.recording.session import record as take
 

@@ -3,7 +3,8 @@
 The form stands here so that tests play the same plan against a generator of their own.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final, Protocol
@@ -51,7 +52,7 @@ class Counts(Protocol):
     @property
     def failed(self) -> Mapping[tuple[str, str], int]: ...
     @property
-    def messages(self) -> int: ...
+    def asked(self) -> int: ...
     @property
     def answered(self) -> int: ...
     @property
@@ -93,7 +94,7 @@ class RustGenerators:
 
     def __call__(self, tenant: Path, *, models: Mapping[str, str], seed: int) -> rust.Generator:
         """As `Opener` says."""
-        try:
+        with failing():
             return rust.Generator(
                 tenant,
                 models=models,
@@ -102,13 +103,18 @@ class RustGenerators:
                 clients_from=_CLIENTS if self.local else None,
                 seed=seed,
             )
-        except rust.GeneratorError as error:
-            raise TelerelayError(error.code, error.detail) from error
 
 
 def require_descriptors(agents: int, sessions: int) -> None:
     """Raises TelerelayError(MACHINE) that names the limit, where it is too low for so many."""
-    try:
+    with failing():
         rust.require_descriptors(agents=agents, sessions=sessions)
+
+
+@contextmanager
+def failing() -> Iterator[None]:
+    """What the generator refuses is told as every error is: raises TelerelayError for its GeneratorError."""
+    try:
+        yield
     except rust.GeneratorError as error:
         raise TelerelayError(error.code, error.detail) from error

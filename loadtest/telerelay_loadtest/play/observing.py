@@ -138,8 +138,9 @@ class Standing:
     begun: int
     agents: int
     messages: int
+    """Those that were answered."""
     unanswered: int
-    """Messages whose answer has not come."""
+    """Messages that asked for an answer, which has not come."""
     bytes: int
     lost_events: int
 
@@ -153,6 +154,11 @@ class Standing:
         """Visits that have begun and neither saw their desktop nor failed."""
         return self.begun - self.opened - sum(self.failed.values())
 
+    @property
+    def over(self) -> int:
+        """Visits that failed, and sessions that have ended."""
+        return sum(self.failed.values()) + sum(self.ended.values())
+
     @classmethod
     def of(cls, counts: Sequence[Counts], histograms: Sequence[Mapping[str, Rows]]) -> "Standing":
         """What the generators say, one for each organisation."""
@@ -165,7 +171,7 @@ class Standing:
             begun=sum(one.begun for one in counts),
             agents=sum(one.online for one in counts),
             messages=answered,
-            unanswered=sum(one.messages for one in counts) - answered,
+            unanswered=sum(one.asked for one in counts) - answered,
             bytes=sum(one.sent_bytes + one.received_bytes for one in counts),
             lost_events=sum(one.lost_events for one in counts),
         )

@@ -13,7 +13,7 @@ from typing import Final
 import telerelay_generator as rust
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_loadtest.play import faults
-from telerelay_loadtest.play.generating import Generator, Opener
+from telerelay_loadtest.play.generating import Generator, Opener, failing
 from telerelay_loadtest.play.observing import Look, Observation, Standing
 from telerelay_loadtest.scenario.plan import Plan, PlannedFault
 from telerelay_loadtest.scraping import Watched, watch
@@ -92,15 +92,15 @@ class Play:
         A fault that could not be ends it too, and stands in `error`. Raises TelerelayError: MACHINE,
         KEY_FILE, USAGE of the generator; ABSENT when agents do not come up.
         """
-        try:
-            for number, folder in enumerate(self._cast.folders):
-                seed = self._cast.seed + number
-                self._generators.append(opener(folder, models=self._cast.models, seed=seed))
-            with self._stopping_on_signals():
-                return await self._play()
-        finally:
-            for generator in self._generators:
-                await asyncio.to_thread(generator.stop)
+        with failing():
+            try:
+                for number, folder in enumerate(self._cast.folders):
+                    seed = self._cast.seed + number
+                    self._generators.append(opener(folder, models=self._cast.models, seed=seed))
+                with self._stopping_on_signals():
+                    return await self._play()
+            finally:
+                await asyncio.gather(*(asyncio.to_thread(one.stop) for one in self._generators))
 
     # ------------------------------------------------------------ its course
 
@@ -183,7 +183,7 @@ class Play:
             played.last = look
             self._tell(played)
             past_s = number * _SECOND_S - self._plan.length_ms / 1000
-            is_over = look.standing.sessions + look.standing.under_way == 0
+            is_over = look.standing.over == len(self._plan.visits)
             if past_s >= 0 and (is_over or past_s > _LAST_S):
                 return
 

@@ -47,11 +47,11 @@ class Verdict:
 
 
 def judge(
-    goals: Goals, standing: Standing, seconds: Sequence[Second], processors: int, *, whole: bool
+    goals: Goals, standing: Standing, seconds: Sequence[Second], planned: int, processors: int, *, whole: bool
 ) -> Verdict:
-    """`processors`: of the machine that generates; `whole`: whether it went on to its end."""
+    """`planned`: visits; `processors`: of the machine that generates; `whole`: it went on to its end."""
     about_relay = tuple(_of_relay(goals, standing))
-    about_us = tuple(_of_generator(goals, standing, seconds, processors))
+    about_us = tuple(_of_generator(goals, standing, seconds, planned, processors))
     if not whole:
         word = Word.PARTIAL
     elif not all(finding.met for finding in about_us):
@@ -71,8 +71,10 @@ def _of_relay(goals: Goals, standing: Standing) -> Iterator[Finding]:
 
 
 def _of_generator(
-    goals: Goals, standing: Standing, seconds: Sequence[Second], processors: int
+    goals: Goals, standing: Standing, seconds: Sequence[Second], planned: int, processors: int
 ) -> Iterator[Finding]:
+    # One that was never begun is late without an end, and in no histogram.
+    yield _at_least("begun", 1.0, _share(standing.begun, planned))
     yield _at_most("late_p99", goals.late_p99.ms, _p99_ms(standing, "late") or 0.0)
     yield _at_most("message_late_p99", goals.message_late_p99.ms, _p99_ms(standing, "message_late") or 0.0)
     busiest = busiest_share(seconds, processors)

@@ -7,6 +7,7 @@ from collections import Counter
 from pathlib import Path
 from typing import Final
 
+from telerelay_endpoint import files
 from telerelay_endpoint.console import Console, columns
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_loadtest.models.form import NAME, Model, write_model
@@ -26,9 +27,11 @@ def record(to: Console, desktop: str, door: Path, model: Path, readings: Path | 
         raise TelerelayError("USAGE", f"{model.stem}: a model is named in lower case, digits and hyphens")
     noted: list[Reading] = []
     address = read_address(desktop)
-    asyncio.run(_record(to, Tap(door, address, noted.append), door, noted))
+    # The door is told whole: TigerVNC takes what has no slash for a host.
+    asyncio.run(_record(to, Tap(door, address, noted.append), door.absolute(), noted))
     if readings is not None:
-        readings.write_text(write_readings(noted))
+        # Private: when keys were pressed can tell something of what was typed.
+        files.replace(readings, write_readings(noted).encode())
     source = f"recorded: {_seconds(noted):.0f} s of a viewer in front of a desktop."
     try:
         fitted = fit(model.stem, source, noted)

@@ -7,8 +7,8 @@ its user can open, as the client's own door does, and takes one session.
 import asyncio
 import socket
 import time
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final, TypeAlias
 
@@ -41,11 +41,12 @@ class Tap:
         self._began = 0
 
     async def run(self) -> None:
-        """Return when the session has ended. Raises OSError where a socket cannot be had."""
+        """Return when the session has ended. Raises OSError, which names the socket that cannot be had."""
         loop = asyncio.get_running_loop()
         with socket.socket(socket.AF_UNIX) as listener:
             listener.settimeout(0)
-            listener.bind(str(self._door))
+            with _naming(self._door):
+                listener.bind(str(self._door))
             try:
                 # Nobody is let in before it listens.
                 self._door.chmod(0o600)
@@ -55,7 +56,8 @@ class Tap:
                 self._door.unlink()
         with viewer, self._socket() as desktop:
             viewer.settimeout(0)
-            await loop.sock_connect(desktop, self._target())
+            with _naming(self._desktop):
+                await loop.sock_connect(desktop, self._target())
             self._began = time.monotonic_ns()
             await self._carry(viewer, desktop)
 
@@ -94,3 +96,13 @@ class Tap:
             while piece := await loop.sock_recv(source, _READ):
                 self._noted(Reading((time.monotonic_ns() - self._began) // 1_000, side, len(piece)))
                 await loop.sock_sendall(target, piece)
+
+
+@contextmanager
+def _naming(address: Address) -> Iterator[None]:
+    """Systems do not say of which socket an error is."""
+    try:
+        yield
+    except OSError as error:
+        error.filename = str(address) if isinstance(address, Path) else f"{address[0]}:{address[1]}"
+        raise

@@ -31,6 +31,7 @@ NAMES: Final = {
     "set_up_p99": Said("set-up time, p99", "接続までの時間 p99"),
     "delay_p99": Said("message delay, p99", "応答の遅延 p99"),
     "kept": Said("sessions that ended as meant", "意図どおり終了した接続"),
+    "begun": Said("planned visits that were begun", "開始した接続の割合"),
     "late_p99": Said("visits begun late, p99", "開始の遅れ p99"),
     "message_late_p99": Said("messages sent late, p99", "送信の遅れ p99"),
     "own_share": Said("processors that the generator used", "生成側のプロセッサ占有"),

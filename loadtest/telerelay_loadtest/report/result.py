@@ -52,8 +52,9 @@ class Run:
 def result_of(run: Run, played: Played, watched: Sequence[Watched], *, whole: bool) -> dict[str, Any]:
     """The result. `whole`: whether the play went on to its end."""
     seconds, standing = played.observation.seconds, played.last.standing
-    verdict = judge(run.scenario.goals, standing, seconds, run.machine.processors, whole=whole)
     plan = run.plan
+    planned, processors = len(plan.visits), run.machine.processors
+    verdict = judge(run.scenario.goals, standing, seconds, planned, processors, whole=whole)
     return {
         "schema": SCHEMA,
         "program": f"telerelay-loadtest {__version__}",
@@ -74,7 +75,7 @@ def result_of(run: Run, played: Played, watched: Sequence[Watched], *, whole: bo
         "machine": asdict(run.machine),
         "staff": sum(party.agents for party in plan.parties),
         "clients": sum(party.clients for party in plan.parties),
-        "planned": len(plan.visits),
+        "planned": planned,
         "planned_at_once": plan.most_live(),
         "begun": standing.begun,
         "sessions_opened": standing.opened,

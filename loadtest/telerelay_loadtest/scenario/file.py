@@ -76,11 +76,16 @@ class Screen(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class Link(msgspec.Struct, frozen=True, kw_only=True):
-    """A class of lines between home and relay: a slow line makes a viewer ask for fewer pictures."""
+    """A class of lines between home and relay: it shapes what is asked for, and delays nothing."""
 
     weight: Annotated[float, Meta(gt=0, description="How many people, beside the other lines.")] = 1.0
-    mbit: Annotated[float, Meta(gt=0, le=100_000, description="Mbit/s towards the home.")] = 1_000.0
-    rtt: Annotated[Duration, Meta(description="Time to the relay and back.")] = Duration("0s")
+    mbit: Annotated[
+        float, Meta(gt=0, le=100_000, description="Mbit/s towards the home: pictures come no faster.")
+    ] = 1_000.0
+    rtt: Annotated[
+        Duration,
+        Meta(description="Time to the relay and back: pictures come no closer. No measured time holds it."),
+    ] = Duration("0s")
 
 
 class Fault(msgspec.Struct, frozen=True, kw_only=True):
@@ -105,9 +110,13 @@ class Goals(msgspec.Struct, frozen=True, kw_only=True):
     set_up_p99: Annotated[
         Duration, Meta(description="From the moment that was meant to the desktop's first byte.")
     ] = Duration("1s")
-    delay_p99: Annotated[Duration, Meta(description="From the moment of a message to its whole answer.")] = (
-        Duration("50ms")
-    )
+    delay_p99: Annotated[
+        Duration,
+        Meta(
+            description="From the moment of a message to its whole answer, or where none came to the end of "
+            "its session."
+        ),
+    ] = Duration("50ms")
     kept: Annotated[Share, Meta(description="Least share of sessions that ended as they were meant to.")] = (
         0.999
     )
