@@ -1,12 +1,15 @@
 //! A session's local side, the desktop at an agent and the viewer at a client, and the guard that stands between it and the session.
-use std::io;
+use std::io::{self, IoSlice};
 
 use telerelay_guard::rfb::Refusal;
 use telerelay_session::{Role, Session};
-use telerelay_wire::Moment;
+use telerelay_wire::{Moment, limits};
 
 use crate::guarded::Guarded;
 use crate::local::Local;
+
+/// How many pages of a session are written at once: what a turn moves, which may begin and end within a page.
+const PIECES: usize = limits::TURN_BYTES / limits::SESSION_PAGE + 1;
 
 /// The local side, once it is there.
 pub(crate) struct Attached {
@@ -101,14 +104,11 @@ impl Attached {
         if let Some(guarded) = &mut self.guarded {
             return guarded.write(&self.local, session, now);
         }
-        let length = {
-            let mut waiting = session.poll_deliver();
-            let pieces = [
-                waiting.next().unwrap_or_default(),
-                waiting.next().unwrap_or_default(),
-            ];
-            self.local.try_write(pieces)?
-        };
+        let mut pieces = [IoSlice::new(&[]); PIECES];
+        for (piece, waiting) in pieces.iter_mut().zip(session.poll_deliver()) {
+            *piece = IoSlice::new(waiting);
+        }
+        let length = self.local.try_write(&pieces)?;
         session.written(length, now);
         Ok(length)
     }

@@ -3,7 +3,7 @@
 //! It stands above the session layer: the stream that is numbered, kept and told again is what the guard let through. What the client
 //! said counts as written once the desktop has taken all that became of it, so that the window holds back a client whose desktop
 //! does not read.
-use std::io;
+use std::io::{self, IoSlice};
 use std::time::Duration;
 
 use telerelay_guard::redraw::{Mark, Redraw};
@@ -115,7 +115,7 @@ impl Guarded {
     ) -> io::Result<usize> {
         self.take(session, now);
         while !self.for_desktop.is_empty() {
-            let length = local.try_write([&self.for_desktop, &[]])?;
+            let length = local.try_write(&[IoSlice::new(&self.for_desktop)])?;
             self.for_desktop.drain(..length);
         }
         let written = std::mem::take(&mut self.taken);

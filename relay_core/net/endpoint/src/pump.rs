@@ -432,7 +432,7 @@ impl<R: Role, S: Side<R>> Pump<R, S> {
         while moved < limits::TURN_BYTES {
             match self
                 .socket
-                .try_read_buf(self.stack.read_buffer(limits::LOCAL_READ))
+                .try_read_buf(self.stack.read_buffer(limits::TURN_BYTES))
             {
                 Ok(0) => return Err(StackError::Closed),
                 Ok(length) => {

@@ -58,11 +58,10 @@ impl Local {
     }
 
     /// Writes what there is room for, `WouldBlock` where there is none.
-    pub(crate) fn try_write(&self, pieces: [&[u8]; 2]) -> io::Result<usize> {
-        let pieces = pieces.map(IoSlice::new);
+    pub(crate) fn try_write(&self, pieces: &[IoSlice<'_>]) -> io::Result<usize> {
         match self {
-            Self::Tcp(stream) => stream.try_write_vectored(&pieces),
-            Self::Unix(stream) => stream.try_write_vectored(&pieces),
+            Self::Tcp(stream) => stream.try_write_vectored(pieces),
+            Self::Unix(stream) => stream.try_write_vectored(pieces),
         }
     }
 
