@@ -1,4 +1,5 @@
-//! A slab: values side by side in numbered places, named by place and number.
+//! A slab: values in numbered places, named by place and number.
+use telerelay_wire::limits;
 
 /// The name of a value: its place, and which of those that had this place it is.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -9,50 +10,56 @@ pub(crate) struct Key {
     pub(crate) number: u32,
 }
 
-/// Values by their keys. Places are given out by whoever names the values ([`Places`]).
+/// A place: empty, or a value and its number.
+type Slot<T> = Option<(u32, T)>;
+
+/// Values by their keys. Places are given out by whoever names the values ([`Places`]). A value stays where it was put.
 pub(crate) struct Slots<T> {
-    slots: Vec<Option<(u32, T)>>,
+    blocks: Vec<Box<[Slot<T>]>>,
     taken: usize,
 }
 
 impl<T> Slots<T> {
     pub(crate) const fn new() -> Self {
         Self {
-            slots: Vec::new(),
+            blocks: Vec::new(),
             taken: 0,
         }
     }
 
     /// Puts a value into its place, which must be free.
     pub(crate) fn insert(&mut self, key: Key, value: T) {
-        let place = key.place as usize;
-        if place >= self.slots.len() {
-            self.slots.resize_with(place + 1, || None);
+        let (block, place) = parts(key);
+        while self.blocks.len() <= block {
+            self.blocks
+                .push((0..limits::ENGINE_PLACES).map(|_| None).collect());
         }
-        debug_assert!(self.slots[place].is_none(), "a place was given out twice");
-        self.slots[place] = Some((key.number, value));
+        let slot = &mut self.blocks[block][place];
+        debug_assert!(slot.is_none(), "a place was given out twice");
+        *slot = Some((key.number, value));
         self.taken += 1;
     }
 
     /// The value of this name, unless it is gone.
     pub(crate) fn get_mut(&mut self, key: Key) -> Option<&mut T> {
-        match self.slots.get_mut(key.place as usize) {
-            Some(Some((number, value))) if *number == key.number => Some(value),
+        match self.slot(key)? {
+            Some((number, value)) if *number == key.number => Some(value),
             _ => None,
         }
     }
 
     /// Takes the value of this name out.
     pub(crate) fn remove(&mut self, key: Key) -> Option<T> {
-        self.get_mut(key)?;
-        let (_, value) = self.slots[key.place as usize].take()?;
+        let (_, value) = self
+            .slot(key)?
+            .take_if(|(number, _)| *number == key.number)?;
         self.taken -= 1;
         Some(value)
     }
 
     /// The names of all.
     pub(crate) fn keys(&self) -> Vec<Key> {
-        let taken = (0..).zip(&self.slots);
+        let taken = (0..).zip(self.blocks.iter().flatten());
         taken
             .filter_map(|(place, slot)| {
                 slot.as_ref().map(|(number, _)| Key {
@@ -66,6 +73,18 @@ impl<T> Slots<T> {
     pub(crate) const fn is_empty(&self) -> bool {
         self.taken == 0
     }
+
+    /// The place that a name has or had.
+    fn slot(&mut self, key: Key) -> Option<&mut Slot<T>> {
+        let (block, place) = parts(key);
+        Some(&mut self.blocks.get_mut(block)?[place])
+    }
+}
+
+/// The block that a key's place is in, and where it is there.
+const fn parts(key: Key) -> (usize, usize) {
+    let place = key.place as usize;
+    (place / limits::ENGINE_PLACES, place % limits::ENGINE_PLACES)
 }
 
 /// Which places are free, and which number comes next.
@@ -116,6 +135,28 @@ mod tests {
         assert_eq!(slots.get_mut(second), Some(&mut 'b'));
         assert_eq!(slots.keys(), [second]);
         assert!(!slots.is_empty());
+    }
+
+    #[test]
+    fn a_value_stays_where_it_is_while_others_come() {
+        let (mut places, mut slots) = (Places::default(), Slots::new());
+        let first = places.take();
+        slots.insert(first, first.number);
+        let lies: *const u32 = slots.get_mut(first).unwrap();
+        let others: Vec<Key> = (0..3 * limits::ENGINE_PLACES)
+            .map(|_| places.take())
+            .collect();
+        for key in &others {
+            slots.insert(*key, key.number);
+        }
+        assert_eq!(
+            slots.get_mut(first).map(|value| &raw const *value),
+            Some(lies)
+        );
+        for key in others {
+            assert_eq!(slots.remove(key), Some(key.number));
+        }
+        assert_eq!(slots.keys(), [first]);
     }
 
     #[test]

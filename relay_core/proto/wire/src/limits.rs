@@ -124,6 +124,7 @@ limits! {
     ENGINE_TURN "engine_turn" usize 524_288;
     ENGINE_ORDERS "engine_orders" usize 1_024;
     ENGINE_EVENTS "engine_events" usize 512;
+    ENGINE_PLACES "engine_places" usize 64;
     ENGINE_PIPES "engine_pipes" usize 64;
     ENGINE_PIPE "engine_pipe" usize 524_288;
     ENGINE_PIPE_LEAST "engine_pipe_least" usize 65_536;
