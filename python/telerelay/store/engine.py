@@ -19,6 +19,8 @@ from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
 
 BUSY_TIMEOUT_MS: Final = LIMITS["database_busy_ms"]
+PAGES_KIB: Final = LIMITS["database_pages_kib"]
+STATEMENTS: Final = LIMITS["database_statements"]
 
 _WRITES = "telerelay_writes"
 
@@ -45,7 +47,12 @@ class Store:
             await asyncio.to_thread(migrate, file)
         except SQLAlchemyError as error:
             raise _store_error(error) from error
-        engine = create_async_engine(_url("sqlite+aiosqlite", file))
+        engine = create_async_engine(
+            _url("sqlite+aiosqlite", file),
+            # The connection that was used last comes first. In turn, each would come to hold the same pages.
+            pool_use_lifo=True,
+            connect_args={"cached_statements": STATEMENTS},
+        )
         _prepare_sqlite(engine.sync_engine)
         return cls(engine)
 
@@ -153,6 +160,8 @@ def _prepare_sqlite(engine: Engine) -> None:
         # A spool file is removed once its records are here: a commit must survive a power cut.
         cursor.execute("PRAGMA synchronous = FULL")
         cursor.execute("PRAGMA foreign_keys = ON")
+        # In KiB where it is negative, in pages otherwise.
+        cursor.execute(f"PRAGMA cache_size = -{PAGES_KIB}")
         cursor.close()
 
     def begun(connection: Connection) -> None:
