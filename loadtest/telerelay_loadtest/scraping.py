@@ -3,7 +3,7 @@
 import asyncio
 import time
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -20,10 +20,8 @@ _SHOWN: Final = {
     "telerelay_cpu_seconds_total": "cpu_s",
     "telerelay_event_loop_cpu_seconds_total": "loop_s",
     "telerelay_memory_bytes": "memory",
-    "telerelay_ready_agents": "ready_agents",
-    "telerelay_descriptors": "descriptors",
 }
-_SESSIONS, _ORGANISATIONS = "telerelay_sessions", "telerelay_organisations"
+_SESSIONS: Final = "telerelay_sessions"
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,11 +35,8 @@ class Sample:
     cpu_s: float
     loop_s: float
     memory: float
-    ready_agents: float
-    descriptors: float
     sessions: Mapping[str, int]
-    organisations: Mapping[str, int]
-    """Live sessions, and admitted organisations, by whose they are."""
+    """Live ones, by whose they are."""
 
 
 @dataclass
@@ -56,20 +51,18 @@ class Watched:
 def read_sample(text: str, at_s: float) -> Sample:
     """What a node's /metrics says. Raises ValueError, KeyError where it is no node's."""
     values: dict[str, float] = {}
-    by_traffic: dict[str, Counter[str]] = {_SESSIONS: Counter(), _ORGANISATIONS: Counter()}
+    sessions: Counter[str] = Counter()
     for family in text_string_to_metric_families(text):
         for sample in family.samples:
             if sample.name in _SHOWN:
                 values[_SHOWN[sample.name]] = sample.value
-            elif sample.name in by_traffic:
-                by_traffic[sample.name][sample.labels["traffic"]] += int(sample.value)
+            elif sample.name == _SESSIONS:
+                sessions[sample.labels["traffic"]] += int(sample.value)
     missing = [name for name, shown in _SHOWN.items() if shown not in values]
-    missing += [name for name, counted in by_traffic.items() if not counted]
+    missing += [] if sessions else [_SESSIONS]
     if missing:
         raise ValueError(f"these are no metrics of a telerelay node: there is no {missing[0]}")
-    return Sample(
-        at_s=at_s, sessions=by_traffic[_SESSIONS], organisations=by_traffic[_ORGANISATIONS], **values
-    )
+    return Sample(at_s=at_s, sessions=sessions, **values)
 
 
 def look(urls: Sequence[str]) -> list[Sample]:
@@ -85,13 +78,15 @@ def look(urls: Sequence[str]) -> list[Sample]:
     return samples
 
 
-async def watch(nodes: Sequence[Watched], every_s: float, told: Callable[[], None] = lambda: None) -> None:
+async def watch(nodes: Sequence[Watched], every_s: float) -> None:
     """Read all nodes' metrics every so often, until it is cancelled. One that does not answer is missed."""
+    began = time.monotonic()
     async with httpx.AsyncClient(timeout=_TIMEOUT_S, trust_env=False) as client:
         while True:
             await asyncio.gather(*(_read(client, node) for node in nodes))
-            told()
-            await asyncio.sleep(every_s)
+            # In step with whoever looks each second: with a pause behind each answer some looks would see
+            # nothing new.
+            await asyncio.sleep(every_s - (time.monotonic() - began) % every_s)
 
 
 async def _read(client: httpx.AsyncClient, node: Watched) -> None:

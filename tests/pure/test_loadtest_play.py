@@ -79,16 +79,8 @@ def play(
     return asyncio.run(Play(plan, cast, seen, (), tell).run(opener)), opened, watched
 
 
-def replace_length(plan: Plan, length_ms: int) -> Plan:
-    return Plan(
-        **{**{name: getattr(plan, name) for name in plan.__dataclass_fields__}, "length_ms": length_ms}
-    )
-
-
 def sample(at_s: float) -> Sample:
-    return Sample(
-        at_s, 0.1 * at_s, 0.05 * at_s, 1e8, 10, 50, {"staff": 0, "test": 1}, {"staff": 1, "test": 1}
-    )
+    return Sample(at_s, 0.1 * at_s, 0.05 * at_s, 1e8, {"staff": 0, "test": 1})
 
 
 def reported(played: Played, watched: list[Watched] | None = None) -> dict[str, Any]:

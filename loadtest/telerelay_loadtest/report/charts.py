@@ -54,7 +54,7 @@ def set_up_times(result: Result) -> str:
             axes.set_yscale("log")
             for which in (axes.yaxis.set_major_formatter, axes.yaxis.set_minor_formatter):
                 which("{x:g}")
-        axes.legend(frameon=False)
+        axes.legend(loc="upper left", frameon=False)
 
     return _chart("set-ups", draw)
 
@@ -71,7 +71,7 @@ def set_up_stages(result: Result) -> str:
         axes.set_yticks(places, STAGES)
         axes.invert_yaxis()
         axes.set_xlabel("ms")
-        axes.legend(frameon=False)
+        axes.legend(loc="lower right", frameon=False)
 
     return _chart("stages", draw, over_time=False)
 
@@ -85,7 +85,7 @@ def set_up_stages_over_time(result: Result) -> str:
         for name, colour in zip(STAGES, _STAGE_COLOURS, strict=True):
             axes.plot(at, [window["stages_p99_ms"][name] for window in windows], color=colour, label=name)
         axes.set_ylabel("p99, ms")
-        axes.legend(frameon=False, ncols=len(STAGES), fontsize=8)
+        axes.legend(loc="upper left", frameon=False, ncols=len(STAGES), fontsize=8)
 
     return _chart("stages-over-time", draw)
 
@@ -106,7 +106,7 @@ def delays(result: Result) -> str:
         axes.plot(at, [second["delay_p50_ms"] for second in worst], _BLUE, label="p50")
         axes.set_ylabel("message delay, ms")
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
+        axes.legend(loc="upper left", frameon=False)
 
     return _chart("delays", draw)
 
@@ -143,7 +143,7 @@ def processors(result: Result) -> str:
             axes.plot(at, _numbers(used), colour, label=label)
         axes.set_ylabel("processors in use")
         axes.set_ylim(bottom=0)
-        axes.legend(frameon=False)
+        axes.legend(loc="upper left", frameon=False)
 
     return _chart("processors", draw)
 
