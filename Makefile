@@ -80,7 +80,7 @@ bench-peers: setup ## the same beside HAProxy, nginx, rathole and ssh -R, about 
 	@packaging/setup/release.sh
 	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench.peers $(if $(PEERS),--peers '$(PEERS)') $(if $(ONLY),--only '$(ONLY)')
 
-bench-capacity: setup ## mornings of 300, 1,000 and 3,000 people, and what a forecast makes of the first two; about 13 minutes
+bench-capacity: setup ## mornings of 300, 1,000 and 3,000 people, and what a forecast makes of the first two; about 15 minutes
 	@packaging/setup/release.sh
 	@PYTHONPATH=build/release/python $(BIN)/python -m tests.bench.capacity
 

@@ -1,4 +1,4 @@
-"""Runs to calibrate a forecast by, and one that it has not seen: `make bench-capacity`, about 13 minutes.
+"""Runs to calibrate a forecast by, and one that it has not seen: `make bench-capacity`, about 15 minutes.
 
 The same compressed morning of 300, 1,000 and 3,000 people against a real `telerelay serve`, on this machine,
 node and generator together; then what the first two of them say about each, and about half a million. Results
@@ -20,6 +20,7 @@ import numpy as np
 from rich.console import Console
 
 from telerelay_loadtest.forecast import kernel
+from telerelay_loadtest.play.verdict import Word
 from tests.bench.machine import Machine
 from tests.bench.report import Report, Sheet, number
 from tests.kit.loadtest import LOADTEST, LoadTest, demo_file
@@ -39,7 +40,7 @@ _JOBS: Final = 100_000
 _WIDTH: Final = 160
 _MORNING: Final = """title = "{staff} people in a compressed morning"
 begins = "08:28"
-lasts = "2m30s"
+lasts = "3m40s"
 attendance = 0.7
 agents_over = "30s"
 seed = {staff}
@@ -48,11 +49,11 @@ seed = {staff}
 staff = {staff}
 
 [wave.morning]
-at = "08:29"
-spread = "18s"
+at = "08:29:40"
+spread = "30s"
 
 [session]
-length = ["30s", "60s", "90s"]
+length = ["10s", "30s", "60s"]
 """
 _FIGURES: Final = {
     "set_up_p50_ms": "set-up p50, ms",
@@ -76,15 +77,18 @@ async def _play(staff: int, folder: Path) -> None:
             demo = demo_file(node, node.line(stranger).format(), place / "demo.json")
             with LoadTest(place / "run", _MORNING.format(staff=staff), demo, "--out", str(folder)) as run:
                 await run.admit()
-                code = await run.end(_ENDS_S)
-                sys.stderr.write(f"{staff:,} people: exit code {code}\n")
+                await run.end(_ENDS_S)
+                verdict = run.told()["verdict"]
+    sys.stderr.write(f"{staff:,} people: {verdict}\n")
+    if verdict == Word.INVALID:
+        raise SystemExit(f"this machine cannot carry {staff:,} people and their generator: see {folder}")
 
 
 def _forecast(scenario: str, by: Sequence[int], *options: str) -> dict[str, Any]:
     """What the command says to these runs."""
     files = [word for staff in by for word in ("--by", str(_result(staff)))]
     command = [LOADTEST, "forecast", scenario, *files, *options, "--json"]
-    told: dict[str, Any] = json.loads(subprocess.run(command, check=True, capture_output=True).stdout)
+    told: dict[str, Any] = json.loads(subprocess.run(command, check=True, stdout=subprocess.PIPE).stdout)
     return told
 
 
@@ -206,7 +210,8 @@ def main() -> None:
     _OUT.mkdir(parents=True, exist_ok=True)
     began, machine = int(time.time()), Machine.now()
     if not asked.again:
-        for staff in asked.staff:
+        # The largest first: whether this machine carries it is soon seen.
+        for staff in reversed(asked.staff):
             asyncio.run(_play(staff, _OUT / str(staff)))
     report = Report(measured=began, machine=machine, rows=(), sheets=list(_sheets(asked.staff)))
     (_OUT / "figures.json").write_bytes(report.encode())

@@ -134,7 +134,7 @@ def test_prices_are_those_that_explain_the_runs() -> None:
 def test_nothing_costs_less_than_nothing() -> None:
     result = _result(300)
     for second in result["seconds"]:
-        second["node_cpu_s"] -= 0.0001 * second["ended"]
+        second["node_cpu_s"] -= 0.002 * second["ended"]
     prices = calibrate([_read(result), _read(_result(1_000))]).node
     assert min(prices.base, prices.agent, prices.come, prices.set_up, prices.end, prices.session) >= 0
 
@@ -177,21 +177,23 @@ def test_a_run_whose_nodes_were_not_seen_is_refused(tmp_path: Path) -> None:
 
 
 def test_a_part_of_a_course_is_what_its_model_says_then() -> None:
-    one = _courses()[0]
-    model = load_model("office")
     begin, last = 600 * _S, 60 * _S
-    wanted = sorted(
-        said.at_us * 1_000 - begin
+    up, down = (
+        [
+            said.at_us * 1_000 - begin
+            for said in _until(messages(load_model("office"), 0, side), (begin + last) // 1_000)
+            if said.at_us * 1_000 >= begin
+        ]
         for side in SIDES
-        for said in _until(messages(model, 0, side), (begin + last) // 1_000)
-        if said.at_us * 1_000 >= begin
     )
-    within, is_ask, part = one.between(np.array([0, begin]), np.array([0, last]))
-    assert list(within) == wanted
+    within, is_ask, part = _courses()[0].between(np.array([0, begin]), np.array([0, last]))
     assert set(part) == {1}
     asked = within[is_ask]
     assert len(asked) > 10
     assert np.diff(asked).min() >= _S
+    assert set(asked) <= set(up) <= set(within) <= {*up, *down}
+    # An answer stands in for the next picture: no more is said than the model says.
+    assert len(within) + len(asked) == pytest.approx(len(up) + len(down), rel=0.02)
 
 
 def _until(said: Any, end_us: int) -> Any:
@@ -239,7 +241,7 @@ def test_a_node_is_as_busy_as_its_prices_say() -> None:
     crowd, costs = _crowd(1_000, 50, 30), _costs()
     there = Kinds(base=100, agent=200_000, set_up=1_000, end=1_000, session=30_000)
     played = play(crowd, 2_000, Part(0, 100 * _S), costs, _courses(), seed=1)
-    assert played.busy_ns / _S == pytest.approx(there.at(costs.node) + there.at(costs.ends), rel=0.05)
+    assert played.busy_ns / _S == pytest.approx(there.at(costs.node) + there.at(costs.ends), rel=0.03)
 
 
 def test_a_seed_is_a_forecast_and_another_seed_is_another() -> None:
@@ -326,9 +328,20 @@ def test_what_is_beyond_its_bound_is_named() -> None:
         assert replace(fits, **{name: 10 * getattr(fits, name)}).beyond(Goals(), node) == [name]
 
 
-@given(enough=st.integers(1, 3_000), at_least=st.integers(1, 500))
-def test_as_few_nodes_as_are_enough(enough: int, at_least: int) -> None:
-    assert least_nodes(lambda count: count >= enough, at_least) == max(enough, at_least)
+@given(enough=st.integers(1, 3_000), at_least=st.integers(1, 500), more=st.integers(0, 3_000))
+def test_as_few_nodes_as_are_enough(enough: int, at_least: int, more: int) -> None:
+    asked: list[int] = []
+
+    def is_enough(count: int) -> bool:
+        asked.append(count)
+        return count >= enough
+
+    if enough > at_least + more:
+        with pytest.raises(ValueError, match="not enough"):
+            least_nodes(is_enough, at_least, at_least + more)
+    else:
+        assert least_nodes(is_enough, at_least, at_least + more) == max(enough, at_least)
+    assert at_least <= min(asked) <= max(asked) <= at_least + more
 
 
 # ---------------------------------------------------------------- the command
@@ -384,6 +397,19 @@ def test_the_command_says_how_many_nodes_are_enough_and_what_one_fewer_lacks(tmp
     assert told["one_lost"]["descriptors"] <= 300
     assert told["lacks"] == []
     assert told["one_fewer_lacks"] == ["descriptors"]
+
+
+def test_what_no_number_of_nodes_gives_is_told(tmp_path: Path) -> None:
+    slow = _result(300)
+    slow["delay"]["rows"] = [(60_000, 1)]
+    file = tmp_path / "slow.json"
+    file.write_text(json.dumps(slow))
+    (tmp_path / "town.toml").write_text(_TOWN)
+    arguments = ["forecast", str(tmp_path / "town.toml"), "--by", str(file), "--lang", "en"]
+    with pytest.raises(
+        TelerelayError, match="no number of nodes is enough: each lacks message delay p99, ms"
+    ):
+        CliRunner().invoke(app, arguments, catch_exceptions=False)
 
 
 def test_people_read_a_table_and_what_is_lacking(tmp_path: Path) -> None:

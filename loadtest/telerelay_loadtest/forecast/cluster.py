@@ -115,12 +115,16 @@ def outlook(
     )
 
 
-def least_nodes(is_enough: Callable[[int], bool], at_least: int = 2) -> int:
-    """The least number of nodes, from `at_least` on, that is enough; more are as well."""
-    most = at_least
+def least_nodes(is_enough: Callable[[int], bool], at_least: int, at_most: int) -> int:
+    """The least number of nodes between these that is enough; more are as well.
+
+    Raises ValueError where `at_most` are not enough.
+    """
+    least, most = at_least - 1, at_least
     while not is_enough(most):
-        most *= 2
-    least = max(at_least - 1, most // 2)
+        if most >= at_most:
+            raise ValueError(f"{most} nodes are not enough")
+        least, most = most, min(2 * most, at_most)
     while most - least > 1:
         middle = (least + most) // 2
         least, most = (least, middle) if is_enough(middle) else (middle, most)

@@ -93,7 +93,13 @@ def look_ahead(to: Console, asked: Asked, nodes: int | None) -> None:
 
     if nodes is None:
         busiest = work_by_second(crowd, asked.seconds, costs).max()
-        nodes = least_nodes(is_enough, max(_LEAST, math.ceil(busiest / (node.busy * node.processors))))
+        at_least = max(_LEAST, math.ceil(busiest / (node.busy * node.processors)))
+        most = max(at_least, asked.agents)
+        try:
+            nodes = least_nodes(is_enough, at_least, most)
+        except ValueError:
+            what = _listed(to, of(most, one_lost=True).beyond(goals, node))
+            raise TelerelayError("USAGE", f"no number of nodes is enough: each lacks {what}") from None
     whole, lost = of(nodes, one_lost=False), of(nodes, one_lost=True) if nodes > 1 else None
     header = (
         to.text(f"busiest of {nodes} nodes", f"最も忙しいノード (全 {nodes} 台)"),
