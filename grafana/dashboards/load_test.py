@@ -2,8 +2,17 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana.dashboards.panels import Marks, Row, board, lines, number, quantile, quantiles, rate, total
-from grafana.objectives import SET_UP_S, STAFF, WAIT_S
+from grafana.dashboards.panels import Marks, Row, board, lines, number, quantile, rate, total
+from grafana.dashboards.recurring import (
+    NODE_LEGEND,
+    event_loop,
+    processor,
+    set_up,
+    slowest_set_up,
+    slowest_wait,
+    stages,
+)
+from grafana.objectives import STAFF, WAIT_S
 
 _TEST = 'traffic="test"'
 _JOINED = f'{_TEST},outcome="PAIRED"'
@@ -43,20 +52,14 @@ def _now() -> Row:
                 rate("set_ups_total", labels=_JOINED),
                 "cps",
             ),
-            number(
-                "Set-up, slowest of 100",
+            slowest_set_up(
                 "As the node sees it; the load kit's own report counts from the intended moment.",
-                quantile(0.99, "set_up_seconds", labels=_TEST),
-                "s",
-                Marks(SET_UP_S / 2, SET_UP_S),
+                _TEST,
                 nothing="no test",
             ),
-            number(
-                "Message wait, slowest of 100",
+            slowest_wait(
                 "How long the test's messages wait inside the nodes.",
-                quantile(0.99, "message_wait_seconds", labels=_TEST),
-                "s",
-                Marks(WAIT_S / 2, WAIT_S),
+                _TEST,
                 nothing="no test",
             ),
             number(
@@ -75,26 +78,16 @@ def _test() -> Row:
     return Row(
         "What it meets",
         [
-            lines(
-                "Set-up",
-                "Of the test. The line is the objective of staff.",
-                quantiles("set_up_seconds", _TEST),
-                "s",
-                limit=SET_UP_S,
-            ),
+            set_up("Of the test. The line is the objective of staff.", _TEST),
             lines(
                 "Outcomes a second",
                 "What the test's requests came to; PAIRED is a session.",
                 {"{{outcome}}": f"{rate('set_ups_total', by='outcome', labels=_TEST)} > 0"},
                 "cps",
                 stacked=True,
+                nothing="no test",
             ),
-            lines(
-                "Stages, slowest of 100",
-                "Of all set-ups, staff and test: which stage gives way first.",
-                {"{{step}}": quantile(0.99, "set_up_step_seconds", by="step")},
-                "s",
-            ),
+            stages("Of all set-ups, staff and test: which stage gives way first."),
         ],
     )
 
@@ -110,13 +103,7 @@ def _staff() -> Row:
                 "short",
                 stacked=True,
             ),
-            lines(
-                "Set-up of staff",
-                "If it rises with the test, stop the test.",
-                quantiles("set_up_seconds", STAFF),
-                "s",
-                limit=SET_UP_S,
-            ),
+            set_up("If it rises with the test, stop the test.", STAFF, title="Set-up of staff"),
             lines(
                 "Message wait, slowest of 100",
                 "Of staff and of the test.",
@@ -132,18 +119,12 @@ def _cost() -> Row:
     return Row(
         "What it costs",
         [
-            lines(
-                "Processor",
-                "Of each node, in processors: at what the machine has, everybody waits.",
-                {"{{instance}}": rate("cpu_seconds_total", by="instance")},
-                "short",
-                width=6,
-            ),
+            processor(width=6),
             lines(
                 "Memory of a session",
                 "All memory that is watched, for each live session: falls towards what one costs as they grow.",
                 {
-                    "{{instance}}": f"{total('memory_watched_bytes', 'instance')} / {total('sessions', 'instance')}"
+                    NODE_LEGEND: f"{total('memory_watched_bytes', 'instance')} / {total('sessions', 'instance')}"
                 },
                 "bytes",
                 width=6,
@@ -151,17 +132,10 @@ def _cost() -> Row:
             lines(
                 "Descriptors of a session",
                 "All descriptors for each live session, agents that wait included.",
-                {"{{instance}}": f"{total('descriptors', 'instance')} / {total('sessions', 'instance')}"},
+                {NODE_LEGEND: f"{total('descriptors', 'instance')} / {total('sessions', 'instance')}"},
                 "short",
                 width=6,
             ),
-            lines(
-                "Event loop, slowest of 100",
-                "How late Python is, which decides who may connect.",
-                {"{{instance}}": quantile(0.99, "event_loop_lag_seconds", by="instance")},
-                "s",
-                limit=0.5,
-                width=6,
-            ),
+            event_loop(width=6),
         ],
     )

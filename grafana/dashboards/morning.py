@@ -10,25 +10,28 @@ from grafana.dashboards.panels import (
     each,
     lines,
     number,
-    quantile,
-    quantiles,
+    per_minute,
     rate,
     total,
 )
-from grafana.objectives import (
-    MESSAGE_DELAY,
-    OBJECTIVES,
-    SET_UP_S,
-    SET_UP_SUCCESS,
-    SET_UP_TIME,
-    STAFF,
-    WAIT_S,
-    Objective,
+from grafana.dashboards.recurring import (
+    NODE_LEGEND,
+    counted,
+    event_loop,
+    message_wait,
+    processor,
+    set_up,
+    slowest_set_up,
+    slowest_wait,
+    stages,
 )
+from grafana.objectives import MESSAGE_DELAY, OBJECTIVES, SET_UP_SUCCESS, SET_UP_TIME, STAFF, Objective
 from grafana.rules.alerts import BURNS
+from grafana.rules.rule import SERVICE
 
 _JOINED = f'{STAFF},outcome="PAIRED"'
 _NOT_JOINED = f'{STAFF},outcome!="PAIRED"'
+_FIRING = f'ALERTS{{alertstate="firing",service="{SERVICE}"}}'
 
 
 def morning(runbooks: str) -> Dashboard:
@@ -60,20 +63,14 @@ def _well() -> Row:
                 ),
                 nothing="nobody connects",
             ),
-            number(
-                "Set-up, slowest of 100",
+            slowest_set_up(
                 f"From the client's handshake to a joined session, now. {SET_UP_TIME.says} Runbook: SetUpsSlow.",
-                quantile(0.99, "set_up_seconds", labels=STAFF),
-                "s",
-                Marks(SET_UP_S / 2, SET_UP_S),
+                STAFF,
                 nothing="nobody connects",
             ),
-            number(
-                "Message wait, slowest of 100",
+            slowest_wait(
                 f"How long keys and pixels wait inside the nodes. {MESSAGE_DELAY.says} Runbook: MessagesWait.",
-                quantile(0.99, "message_wait_seconds", labels=STAFF),
-                "s",
-                Marks(WAIT_S / 2, WAIT_S),
+                STAFF,
                 nothing="nothing moves",
             ),
             number(
@@ -81,6 +78,7 @@ def _well() -> Row:
                 "Live now; the course of the morning is below.",
                 sessions,
                 "short",
+                width=3,
                 nothing="none",
             ),
             number(
@@ -90,23 +88,25 @@ def _well() -> Row:
                 f"{sessions} / {_before(sessions, '1w')} - 1",
                 "percentunit",
                 Marks(-0.2, -0.5, falling=True),
+                width=3,
                 nothing="no last week yet",
             ),
             number(
                 "Nodes down",
                 "Nodes that do not answer, of all that Prometheus asks, drained ones too. Runbook: NodeDown.",
-                'count(up{job="telerelay"} == 0) or vector(0)',
+                'count(up{job="telerelay"} == 0) or 0 * count(up{job="telerelay"})',
                 "short",
                 Marks(1, 1),
                 width=2,
+                nothing="none is asked",
             ),
             number(
                 "Alerts",
-                "That fire now; Prometheus shows them under /alerts, docs/RUNBOOKS.md what to do.",
-                'count(ALERTS{alertstate="firing"}) or vector(0)',
+                "Those that fire now, by name; docs/RUNBOOKS.md says what to do about each.",
+                f"count by (alertname) ({_FIRING}) or vector(0)",
                 "short",
                 Marks(1, 1),
-                width=2,
+                legend="{{alertname}}",
             ),
         ],
     )
@@ -132,17 +132,18 @@ def _course() -> Row:
                 "Sessions of staff that began, and requests that did not become one. A gap that opens between "
                 "arrivals of other mornings and these is a queue outside.",
                 {
-                    "joined": f"60 * {rate('set_ups_total', labels=_JOINED)}",
-                    "not joined": f"60 * {rate('set_ups_total', labels=_NOT_JOINED)}",
+                    "joined": per_minute("set_ups_total", labels=_JOINED),
+                    "not joined": per_minute("set_ups_total", labels=_NOT_JOINED),
                 },
                 "cpm",
             ),
-            lines(
-                "Refusals by code, a minute",
+            counted(
+                "Refusals by code",
                 "What people are told. BUSY, TRY_LATER, AUDIT_UNAVAILABLE, STORE: the cluster has no room or "
                 "a fault. ABSENT, DENIED, POLICY_…: an office PC is off, a grant is missing. docs/PROTOCOL.md §13.",
-                {"{{code}}": f"60 * {rate('refusals_total', by='code')} > 0"},
-                "cpm",
+                "refusals_total",
+                "code",
+                nothing="nobody was refused",
                 stacked=True,
             ),
         ],
@@ -171,20 +172,11 @@ def _stages() -> Row:
     return Row(
         "Where it hurts: the stages of a set-up",
         [
-            lines(
-                "Set-up",
+            set_up(
                 "From the client's handshake to a joined session, staff only. The line is the objective.",
-                quantiles("set_up_seconds", STAFF),
-                "s",
-                limit=SET_UP_S,
+                STAFF,
             ),
-            lines(
-                "Stages, slowest of 100",
-                "hello, connect: the client's line. route: Python and the database. claim, accept: the office PC. "
-                "recorded: the audit's disk. paired: the node.",
-                {"{{step}}": quantile(0.99, "set_up_step_seconds", by="step")},
-                "s",
-            ),
+            stages(),
             bars(
                 "Share of each stage",
                 "Of the time that set-ups take, now: the longest bar is where to look first.",
@@ -205,7 +197,7 @@ def _nodes() -> Row:
             lines(
                 "Sessions by node",
                 "A node far below the others takes nobody, or everybody left it.",
-                {"{{instance}}": total("sessions", by="instance")},
+                {NODE_LEGEND: total("sessions", by="instance")},
                 "short",
                 width=6,
             ),
@@ -223,21 +215,8 @@ def _nodes() -> Row:
                 Marks(0.7, 0.9),
                 width=6,
             ),
-            lines(
-                "Event loop, slowest of 100",
-                "How late Python is, which decides who may connect; sessions run without it. Runbook: EventLoopLate.",
-                {"{{instance}}": quantile(0.99, "event_loop_lag_seconds", by="instance")},
-                "s",
-                limit=0.5,
-                width=6,
-            ),
-            lines(
-                "Processor",
-                "Of each node, in processors: at what the machine has, everybody waits.",
-                {"{{instance}}": rate("cpu_seconds_total", by="instance")},
-                "short",
-                width=6,
-            ),
+            event_loop(width=6),
+            processor(width=6),
         ],
     )
 
@@ -256,15 +235,13 @@ def _line() -> Row:
             lines(
                 "Sessions that ended, a minute",
                 "By how. reset, timed_out, failed: a line was lost; by which leg tells on whose side. Runbook: PathsLost.",
-                {"{{reason}} ({{leg}})": f"60 * {rate('paths_ended_total', by='reason, leg')} > 0"},
+                {"{{reason}} ({{leg}})": f"{per_minute('paths_ended_total', by='reason, leg')} > 0"},
                 "cpm",
+                nothing="no session ended",
             ),
-            lines(
-                "Message wait",
+            message_wait(
                 "Inside the nodes, staff only: what the network adds is not in it. The line is the objective.",
-                quantiles("message_wait_seconds", STAFF),
-                "s",
-                limit=WAIT_S,
+                STAFF,
             ),
         ],
     )

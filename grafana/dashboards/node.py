@@ -3,19 +3,19 @@
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
 from grafana.dashboards.panels import (
-    GRID,
     Marks,
     Row,
     board,
     each,
     lines,
     number,
+    per_minute,
     quantile,
     quantiles,
     rate,
     total,
 )
-from grafana.objectives import SET_UP_S, WAIT_S
+from grafana.dashboards.recurring import NODE_LEGEND, counted, message_wait, set_up, stages
 
 
 def node(runbooks: str) -> Dashboard:
@@ -38,7 +38,7 @@ def _now() -> Row:
                 "A node that is younger than its last planned restart has restarted by itself: NodeRestarts.",
                 f"time() - {each('start_timestamp_seconds')}",
                 "s",
-                legend="{{instance}}",
+                legend=NODE_LEGEND,
             ),
             number(
                 "Version",
@@ -54,7 +54,7 @@ def _now() -> Row:
                 "short",
                 Marks(1, 2),
                 width=3,
-                legend="{{instance}}",
+                legend=NODE_LEGEND,
             ),
             number("Sessions", "Live, of staff and of load tests.", total("sessions"), "short", width=3),
             number(
@@ -76,7 +76,7 @@ def _now() -> Row:
                 "In processors: at what the machine has, everybody waits.",
                 rate("cpu_seconds_total", by="instance"),
                 "short",
-                legend="{{instance}}",
+                legend=NODE_LEGEND,
             ),
         ],
     )
@@ -86,26 +86,15 @@ def _set_up() -> Row:
     return Row(
         "Set-up",
         [
-            lines(
-                "Set-up",
-                "From the client's handshake to a joined session. The line is the objective.",
-                quantiles("set_up_seconds"),
-                "s",
-                limit=SET_UP_S,
-            ),
-            lines(
-                "Stages, slowest of 100",
-                "hello, connect: the client's line. route: Python and the database. claim, accept: the office PC. "
-                "recorded: the audit's disk. paired: the node.",
-                {"{{step}}": quantile(0.99, "set_up_step_seconds", by="step")},
-                "s",
-            ),
+            set_up("From the client's handshake to a joined session. The line is the objective."),
+            stages(),
             lines(
                 "Outcomes, a minute",
                 "What requests came to, by code; PAIRED is a session.",
-                {"{{outcome}} ({{traffic}})": f"60 * {rate('set_ups_total', by='outcome, traffic')} > 0"},
+                {"{{outcome}} ({{traffic}})": f"{per_minute('set_ups_total', by='outcome, traffic')} > 0"},
                 "cpm",
                 stacked=True,
+                nothing="nobody connects",
             ),
             lines(
                 "Handshake",
@@ -125,11 +114,12 @@ def _set_up() -> Row:
                 },
                 "short",
             ),
-            lines(
-                "Bounds that are hit, a minute",
+            counted(
+                "Bounds that are hit",
                 "Each is named in docs/LIMITS.md with its reason. One that is hit all morning is the bottleneck.",
-                {"{{limit}}": f"60 * {rate('limits_hit_total', by='limit')} > 0"},
-                "cpm",
+                "limits_hit_total",
+                "limit",
+                nothing="none is hit",
             ),
         ],
     )
@@ -168,12 +158,8 @@ def _data_plane() -> Row:
                 },
                 "bytes",
             ),
-            lines(
-                "Message wait",
-                "From the event that told of a message until it was sent. The line is the objective.",
-                quantiles("message_wait_seconds"),
-                "s",
-                limit=WAIT_S,
+            message_wait(
+                "From the event that told of a message until it was sent. The line is the objective."
             ),
             lines(
                 "Messages that were held, a second",
@@ -195,9 +181,9 @@ def _data_plane() -> Row:
                 "Pipes that were not there, a minute",
                 "missed: bulk was copied instead. small: the kernel refused one or made it smaller. destroyed: bytes were in it.",
                 {
-                    "missed": f"60 * {rate('engine_pipes_missed_total')}",
-                    "small": f"60 * {rate('engine_pipes_small_total')}",
-                    "destroyed": f"60 * {rate('engine_pipes_destroyed_total')}",
+                    "missed": per_minute("engine_pipes_missed_total"),
+                    "small": per_minute("engine_pipes_small_total"),
+                    "destroyed": per_minute("engine_pipes_destroyed_total"),
                 },
                 "cpm",
             ),
@@ -211,12 +197,17 @@ def _data_plane() -> Row:
                 "Ends of sessions, a minute",
                 "By how and whose leg. reset, timed_out, failed: a lost line. Resumed: went on over another one.",
                 {
-                    "{{reason}} ({{leg}})": f"60 * {rate('paths_ended_total', by='reason, leg')} > 0",
-                    "resumed": f"60 * {rate('resumes_total')}",
-                    "waiting for their last bytes": total("engine_paths_lingering"),
+                    "{{reason}} ({{leg}})": f"{per_minute('paths_ended_total', by='reason, leg')} > 0",
+                    "resumed": per_minute("resumes_total"),
                 },
                 "cpm",
-                width=GRID,
+                width=16,
+            ),
+            lines(
+                "Sessions that wait for their last bytes",
+                "One end has left, and what it sent before is still on its way; two seconds at most.",
+                {"waiting": total("engine_paths_lingering")},
+                "short",
             ),
         ],
     )
@@ -355,33 +346,28 @@ def _process() -> Row:
             lines(
                 "Let go for want of memory, a minute",
                 "new: not let in. idle, ready, api: closed.",
-                {
-                    "{{step}}": f"60 * {rate('memory_shed_total', by='step')}",
-                    "times without memory": total("memory_short"),
-                },
+                {"{{step}}": per_minute("memory_shed_total", by="step")},
                 "cpm",
             ),
             lines(
                 "Panics and full collections, a minute",
                 "A panic is a bug: runbook NodePanicked. A full collection of Python stops its loop for a moment.",
                 {
-                    "panics": f"60 * {rate('panics_total')}",
-                    "collections": f"60 * {rate('python_collections_total')}",
+                    "panics": per_minute("panics_total"),
+                    "collections": per_minute("python_collections_total"),
                 },
                 "cpm",
             ),
             lines(
                 "Scrape",
                 "What it costs to ask: it must not disturb anybody.",
-                {"{{instance}}": 'scrape_duration_seconds{job="telerelay",instance=~"$node"}'},
+                {NODE_LEGEND: 'scrape_duration_seconds{job="telerelay",instance=~"$node"}'},
                 "s",
             ),
             lines(
                 "What the data plane knows",
-                "Seconds since it was last told whom to let in; how many organisations may.",
-                {
-                    "seconds since {{instance}} was told": f"time() - {each('admission_timestamp_seconds')}",
-                },
+                "How long ago it was last told whom to let in: at a start, an admission, a suspension, a revocation.",
+                {NODE_LEGEND: f"time() - {each('admission_timestamp_seconds')}"},
                 "s",
             ),
         ],

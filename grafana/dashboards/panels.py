@@ -113,8 +113,9 @@ def lines(
     limit: float | None = None,
     width: int = 8,
     stacked: bool = False,
+    nothing: str = "",
 ) -> timeseries.Panel:
-    """How it went: a query for each legend. `limit` is drawn as a line."""
+    """How it went: a query for each legend. `limit` is drawn as a line; `nothing` stands where there is none."""
     panel = (
         timeseries.Panel()
         .title(title)
@@ -126,7 +127,8 @@ def lines(
         .axis_soft_min(0)
         .line_width(2)
         .fill_opacity(30 if stacked else 0)
-        .show_points(options.VisibilityMode.NEVER)
+        # What happened once is a point without a line.
+        .show_points(options.VisibilityMode.AUTO)
         .legend(
             common.VizLegendOptions()
             .display_mode(options.LegendDisplayMode.LIST)
@@ -136,9 +138,13 @@ def lines(
         .tooltip(common.VizTooltipOptions().mode(options.TooltipDisplayMode.MULTI))
         .targets([_query(place, legend, query) for place, (legend, query) in enumerate(queries.items())])
     )
+    if nothing:
+        panel.no_value(nothing)
     if stacked:
         panel.stacking(common.StackingConfig().mode(options.StackingMode.NORMAL))
     if limit is not None:
+        # Always in sight, so that one sees how far away it is.
+        panel.axis_soft_max(limit)
         steps = [Threshold(color="transparent"), Threshold(value=limit, color="red")]
         panel.thresholds(
             dashboard.ThresholdsConfig().mode(ThresholdsMode.ABSOLUTE).steps(steps)
@@ -231,6 +237,11 @@ def rate(counter: str, by: str = "", labels: str = "") -> str:
     """How much a counter rose in a second, over the chosen nodes, by a label."""
     inside = f"rate(telerelay_{counter}{{{_labels(labels)}}}[$__rate_interval])"
     return f"sum by ({by}) ({inside})" if by else f"sum({inside})"
+
+
+def per_minute(counter: str, by: str = "", labels: str = "") -> str:
+    """The same in a minute."""
+    return f"60 * {rate(counter, by, labels)}"
 
 
 def total(gauge: str, by: str = "", labels: str = "") -> str:

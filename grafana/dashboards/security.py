@@ -2,7 +2,8 @@
 
 from grafana_foundation_sdk.builders.dashboard import Dashboard
 
-from grafana.dashboards.panels import Marks, Row, board, each, lines, number, rate, total
+from grafana.dashboards.panels import Marks, Row, board, each, lines, number, per_minute, rate, total
+from grafana.dashboards.recurring import counted
 from grafana.objectives import DAY_S
 
 _WHO = 'code=~"DENIED|REVOKED|SUSPENDED|IDENTITY|CERTIFICATE|WRONG_ROLE|WRONG_SIDE|ID_TAKEN|ID_IN_USE|INVITE"'
@@ -80,9 +81,10 @@ def _strangers() -> Row:
                 "Failed handshakes a second, by reason",
                 "not_tls: scanners. hello_late, handshake_late: who holds places and says nothing. tls: foreign or "
                 "expired certificates. busy: one too many at once.",
-                {"{{reason}}": rate("handshakes_failed_total", by="reason")},
+                {"{{reason}}": f"{rate('handshakes_failed_total', by='reason')} > 0"},
                 "cps",
                 limit=20,
+                nothing="none failed",
             ),
             lines(
                 "Connections of nobody known",
@@ -111,37 +113,42 @@ def _refused() -> Row:
     return Row(
         "Who is turned away",
         [
-            lines(
-                "Who they are, a minute",
+            counted(
+                "Who they are",
                 "Not granted, withdrawn, suspended, another key for a known computer ID.",
-                {"{{code}}": f"60 * {rate('refusals_total', by='code', labels=_WHO)}"},
-                "cpm",
+                "refusals_total",
+                "code",
+                _WHO,
+                nothing="nobody",
             ),
-            lines(
-                "Rules, a minute",
+            counted(
+                "Rules",
                 "Hours, networks, versions and what else an organisation decided; POLICY_STALE is a keeper that is "
                 "silent.",
-                {"{{code}}": f"60 * {rate('refusals_total', by='code', labels=_RULES)}"},
-                "cpm",
+                "refusals_total",
+                "code",
+                _RULES,
             ),
-            lines(
-                "What breaks the protocol, a minute",
+            counted(
+                "What breaks the protocol",
                 "Damaged or hostile programs. Each ends its own connection and nothing else.",
-                {"{{code}}": f"60 * {rate('refusals_total', by='code', labels=_BROKEN)}"},
-                "cpm",
+                "refusals_total",
+                "code",
+                _BROKEN,
             ),
-            lines(
-                "Too often or one too many, a minute",
+            counted(
+                "Too often or one too many",
                 "By the rule of docs/LIMITS.md. connects_per_minute: a device that guesses computers, runbook "
                 "ComputersGuessed.",
-                {"{{rule}}": f"60 * {rate('throttled_total', by='rule')}"},
-                "cpm",
+                "throttled_total",
+                "rule",
             ),
-            lines(
-                "Refusals of the API, a minute",
+            counted(
+                "Refusals of the API",
                 "Enrolment, documents, the operator's own too.",
-                {"{{code}}": f"60 * {rate('api_refusals_total', by='code')} > 0"},
-                "cpm",
+                "api_refusals_total",
+                "code",
+                nothing="nobody was refused",
             ),
             lines(
                 "Connections of the API",
@@ -161,16 +168,16 @@ def _room() -> Row:
                 "Defences, a minute",
                 "Accepting paused; connections let go for want of memory.",
                 {
-                    "accepting paused": f"60 * {rate('accept_pauses_total')}",
-                    "let go: {{step}}": f"60 * {rate('memory_shed_total', by='step')}",
+                    "accepting paused": per_minute("accept_pauses_total"),
+                    "let go: {{step}}": per_minute("memory_shed_total", by="step"),
                 },
                 "cpm",
             ),
             lines(
                 "Audit records a second",
                 "Every attempt of somebody known has its record, durable before anybody is let in.",
-                {"records": rate("audit_records_total"), "waiting": total("audit_waiting")},
-                "short",
+                {"records": rate("audit_records_total")},
+                "cps",
             ),
             lines(
                 "Organisations and computers",

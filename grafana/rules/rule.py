@@ -15,6 +15,10 @@ RUNBOOKS: Final = "docs/RUNBOOKS.md"
 """Where runbooks are; a site that serves them elsewhere builds the rules with its own address."""
 
 
+SERVICE: Final = "telerelay"
+"""Label `service` of every alert: a site's Prometheus watches more than this, and routes by it."""
+
+
 @dataclass(frozen=True)
 class Recording:
     """What is kept under a name of its own."""
@@ -47,7 +51,7 @@ class Alert:
             "alert": self.name,
             "expr": self.expression,
             "for": pace.of(self.holds_s) if self.holds_s else "0s",
-            "labels": {"severity": self.severity},
+            "labels": {"severity": self.severity, "service": SERVICE},
             "annotations": {"summary": self.says, "runbook_url": f"{runbooks}#{self.name.lower()}"},
         }
 

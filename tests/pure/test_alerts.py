@@ -9,7 +9,7 @@ import yaml
 from grafana.rules.alerts import alerts
 from grafana.rules.built import AS_BUILT, rule_files
 from grafana.rules.pace import Pace
-from tests.kit.prometheus import promtool
+from tests.kit.prometheus import JOB, promtool
 
 PROMETHEUS: Final = Path("grafana", "prometheus")
 TESTS: Final = sorted((PROMETHEUS / "tests").iterdir())
@@ -22,7 +22,12 @@ def test_rule_files_are_as_built(name: str) -> None:
 
 
 def test_prometheus_takes_its_configuration() -> None:
-    promtool("check", "config", PROMETHEUS / "prometheus.yml")
+    file = PROMETHEUS / "prometheus.yml"
+    promtool("check", "config", file)
+    written = yaml.safe_load(file.read_text())
+    assert set(written["rule_files"]) == set(rule_files())
+    # Alerts and dashboards ask for it by that name.
+    assert [job["job_name"] for job in written["scrape_configs"]] == [JOB]
 
 
 @pytest.mark.parametrize("path", TESTS, ids=lambda path: path.stem)

@@ -2,22 +2,27 @@
 
 import json
 import re
+import shlex
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
 
 import pytest
+import typer
 import yaml
+from typer.core import TyperGroup
 
 from grafana.__main__ import stale
 from grafana.dashboards.built import DASHBOARDS
-from grafana.objectives import SET_UP_S, SET_UP_SUCCESS
+from grafana.objectives import OBJECTIVES, SET_UP_S, SET_UP_SUCCESS
 from grafana.rules.alerts import alerts
 from grafana.rules.built import AS_BUILT
 from grafana.rules.recording import recordings
-from telerelay.cli.main import PROGRAM, Group
+from telerelay.cli.main import program
 from telerelay.metrics.families import FAMILIES, PREFIX
+from telerelay.node.settings import Settings
 from telerelay_loadtest.scenario.file import Goals
-from tests.kit.prometheus import as_asked, panels, promtool
+from tests.kit.prometheus import as_asked, boards, panels, promtool
 
 GRAFANA: Final = Path("grafana")
 BUILT: Final = GRAFANA / "built"
@@ -106,6 +111,12 @@ def test_a_load_test_is_judged_by_the_objectives_of_staff() -> None:
     assert Goals().set_up_p99.ms == 1000 * SET_UP_S
 
 
+def test_the_page_tells_the_objectives_as_they_are() -> None:
+    told = re.findall(r"^\| `(\w+)` \| (.+) \|$", (GRAFANA / "README.md").read_text(), re.MULTILINE)
+    objectives = [(one.name, one.says.removesuffix(".")) for one in OBJECTIVES]
+    assert told[-len(objectives) :] == objectives
+
+
 # ---------------------------------------------------------------- runbooks
 
 
@@ -127,15 +138,34 @@ def test_a_panel_names_no_runbook_that_is_not_there() -> None:
 
 
 def test_runbooks_name_commands_that_there_are() -> None:
-    named = re.findall(r"^telerelay ((?:[a-z]+ ?)+)", RUNBOOKS.read_text(), re.MULTILINE)
+    lines = re.findall(r"^(?:TELERELAY_\S+ )?telerelay (.+)$", RUNBOOKS.read_text(), re.MULTILINE)
+    assert lines
+    for line in lines:
+        command: Any = program()
+        words = shlex.split(line)
+        while isinstance(command, TyperGroup) and words[0] in command.commands:
+            command = command.commands[words.pop(0)]
+        # Reads options and arguments, and does nothing; --version tells at once.
+        with suppress(typer.Exit):
+            command.make_context(line, words)
+
+
+def test_runbooks_name_settings_that_there_are() -> None:
+    named = re.findall(r"^TELERELAY_NODE_(\w+)=", RUNBOOKS.read_text(), re.MULTILINE)
     assert named
-    for words in named:
-        commands: str | Group = PROGRAM
-        for word in words.split():
-            if isinstance(commands, str):
-                break
-            commands = commands.commands[word]
-        assert isinstance(commands, str), words
+    assert {name.lower() for name in named} <= set(Settings.__struct_fields__)
+
+
+def test_runbooks_name_panels_that_there_are() -> None:
+    shown = dict[str, list[str]]()
+    for panel in boards():
+        shown.setdefault(panel.dashboard.replace("-", " "), []).append(panel.title)
+    for name, section in _sections().items():
+        looks = section.partition("**What to look at.**")[2].partition("\n\n")[0].replace("\n", " ")
+        _, *rest = re.split(r"\*(\w[\w ]*)\*", looks)
+        for dashboard, says in zip(rest[::2], rest[1::2], strict=True):
+            for title in re.findall(r'"(.+?)"', says):
+                assert any(one.startswith(title) for one in shown[dashboard]), f"{name}: {title}"
 
 
 def _sections() -> dict[str, str]:
