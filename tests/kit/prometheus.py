@@ -1,6 +1,7 @@
 """A real Prometheus in a folder and on a port of its own, and what the dashboards ask it."""
 
 import json
+import shutil
 import subprocess
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -45,7 +46,10 @@ class Place:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel as it was built: `kind` is Grafana's type, `steps` from which value on it has which colour."""
+    """A panel as it was built: `kind` is Grafana's type, `steps` from which value on it has which colour.
+
+    `nothing` is shown where its queries find nothing. The heading of a row has no queries.
+    """
 
     dashboard: str
     title: str
@@ -54,6 +58,7 @@ class Panel:
     place: Place
     steps: Sequence[tuple[float | None, str]]
     queries: Sequence[Query]
+    nothing: str
 
 
 @dataclass(frozen=True)
@@ -65,7 +70,7 @@ class Series:
 
 
 class PrometheusError(Exception):
-    """It did not start, or did not take a query."""
+    """It did not start, does not answer, or did not take a query."""
 
 
 class Prometheus:
@@ -107,7 +112,10 @@ class Prometheus:
         return found
 
     def _get(self, what: str, asked: Mapping[str, str]) -> dict[str, Any]:
-        answer = httpx.get(f"{self.url}/api/v1/{what}", params=asked, trust_env=False, timeout=20).json()
+        try:
+            answer = httpx.get(f"{self.url}/api/v1/{what}", params=asked, trust_env=False, timeout=20).json()
+        except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
+            raise PrometheusError(f"{self.url} does not answer as a Prometheus does: {error}") from error
         if answer["status"] != "success":
             raise PrometheusError(f"{asked}: {answer['error']}")
         data: dict[str, Any] = answer["data"]
@@ -138,10 +146,13 @@ class PrometheusServer(Prometheus):
             (self.folder / name).write_text(rules)
         configuration = self.folder / "prometheus.yml"
         configuration.write_text(yaml.dump(self._configuration))
+        program = shutil.which("prometheus")
+        if program is None:
+            raise PrometheusError("no program prometheus is installed: on Debian, apt-get install prometheus")
         with self._log.open("wb") as log:
             self._process = subprocess.Popen(
                 [
-                    *("prometheus", f"--config.file={configuration}", "--log.format=json"),
+                    *(program, f"--config.file={configuration}", "--log.format=json"),
                     *(f"--storage.tsdb.path={self.folder / 'data'}", "--web.listen-address=127.0.0.1:0"),
                 ],
                 stderr=log,
@@ -187,11 +198,15 @@ class PrometheusServer(Prometheus):
 
 def panels() -> list[Panel]:
     """Every panel of every dashboard, without the headings of rows."""
+    return [panel for panel in boards() if panel.queries]
+
+
+def boards() -> list[Panel]:
+    """Every panel of every dashboard, and the headings of rows among them."""
     return [
         _panel(path.stem, panel)
         for path in sorted(BUILT.iterdir())
         for panel in json.loads(path.read_text())["panels"]
-        if panel["type"] != "row"
     ]
 
 
@@ -217,18 +232,21 @@ def until(look: Callable[[], _Seen | None], timeout_s: float, what: str) -> _See
 
 
 def _panel(dashboard: str, panel: Mapping[str, Any]) -> Panel:
-    defaults, place = panel["fieldConfig"]["defaults"], panel["gridPos"]
+    place = panel["gridPos"]
+    # The heading of a row has none.
+    defaults = panel.get("fieldConfig", {}).get("defaults", {})
     return Panel(
         dashboard,
         panel["title"],
         panel["type"],
-        defaults["unit"],
+        defaults.get("unit", ""),
         Place(place["x"], place["y"], place["w"], place["h"]),
         [(step["value"], step["color"]) for step in defaults.get("thresholds", {}).get("steps", ())],
         [
             Query(target["legendFormat"], target["expr"], target.get("instant", False))
-            for target in panel["targets"]
+            for target in panel.get("targets", ())
         ],
+        defaults.get("noValue", "nothing yet"),
     )
 
 

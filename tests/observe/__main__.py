@@ -10,6 +10,8 @@ Pictures of each dashboard and each panel are in build/observe.
 
 import argparse
 import asyncio
+import math
+import signal
 import sys
 import tempfile
 import time
@@ -20,10 +22,13 @@ from pathlib import Path
 from typing import Final
 from urllib.parse import urlsplit
 
+from telerelay.demo.capture import CaptureError
+from telerelay.demo.desktop import DesktopError
+from telerelay.demo.programs import ProgramError
 from telerelay.demo.show import Asked, Shown, show
-from tests.bench.driver import Driver, compile_driver
+from tests.bench.driver import Driver, DriverError
 from tests.bench.tenant import prepare
-from tests.kit.prometheus import Prometheus, PrometheusServer
+from tests.kit.prometheus import Prometheus, PrometheusError, PrometheusServer
 from tests.observe.drawing import Look, draw
 from tests.observe.grafana import grafana_server
 
@@ -42,20 +47,26 @@ TEST_S: Final = 86_400
 
 @dataclass(frozen=True)
 class Crowd:
-    """An organisation that arrives and works: so many hold a session, the others come and go."""
+    """An organisation that arrives and works: so many hold a session, the others come and go.
+
+    `off`: so many of those who come find their office PC off.
+    """
 
     name: str
     holding: int
     coming: int
+    off: int
     per_s: float
     network: str
     is_test: bool = False
 
 
 CROWDS: Final = (
-    Crowd("staff", holding=20, coming=10, per_s=2, network="127.21"),
-    Crowd("test", holding=5, coming=5, per_s=1, network="127.22", is_test=True),
+    Crowd("staff", holding=20, coming=10, off=1, per_s=2, network="127.21"),
+    Crowd("test", holding=5, coming=5, off=0, per_s=1, network="127.22", is_test=True),
 )
+STRANGERS: Final = ("--manner", "garbage", "--count", "2", "--rate", "0.5", "--from", "127.23.0.0/24")
+"""The scanners that every port on the Internet sees."""
 
 
 def main() -> None:
@@ -69,20 +80,29 @@ def main() -> None:
         "--prometheus", metavar="URL", help="start nothing, draw what this Prometheus has seen"
     )
     asked = parser.parse_args()
-    if asked.prometheus is not None:
-        now = time.time()
-        _draw(
-            Prometheus(asked.prometheus), asked.into, Look(now - (asked.seconds or 3_600), now, SITE_WINDOW)
-        )
-        return
+    if asked.seconds is not None and not 0 < asked.seconds < math.inf:
+        parser.error(f"--for {asked.seconds:g} is no time to look")
     try:
-        asyncio.run(_observe(asked.into, asked.seconds))
-    except KeyboardInterrupt:
+        if asked.prometheus is not None:
+            now = time.time()
+            look = Look(now - (asked.seconds or 3_600), now, SITE_WINDOW)
+            _draw(Prometheus(asked.prometheus), asked.into, look)
+        else:
+            asyncio.run(_observe(asked.into, asked.seconds))
+    except asyncio.CancelledError:
         _say("everything is down")
+        # Without --for that is how it ends.
+        sys.exit(0 if asked.seconds is None else 128 + signal.SIGINT)
+    except (PrometheusError, ProgramError, DesktopError, CaptureError, DriverError) as error:
+        sys.exit(f"make observe: {error}")
 
 
 async def _observe(folder: Path, seconds: float | None) -> None:
-    await asyncio.to_thread(compile_driver)
+    """Raises CancelledError after Ctrl-C; whatever it raises, everything is down then."""
+    me = asyncio.current_task()
+    assert me is not None
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, me.cancel)
     async with AsyncExitStack() as stack:
         home = Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="telerelay-observe-")))
         shown = await stack.enter_async_context(
@@ -96,9 +116,10 @@ async def _observe(folder: Path, seconds: float | None) -> None:
         _say(f"Grafana     {grafana or 'grafana-server is not installed: see the pictures'}")
         for crowd in CROWDS:
             await stack.enter_async_context(_crowd(shown, home, crowd))
-        _say(
-            "load        " + ", ".join(f"{crowd.holding + crowd.coming} of {crowd.name}" for crowd in CROWDS)
-        )
+        strangers = ("strangers", "--to", shown.node.address, *STRANGERS, "--for", str(TEST_S))
+        stack.enter_context(Driver(*strangers))
+        crowds = [f"{crowd.holding + crowd.coming} of {crowd.name}" for crowd in CROWDS]
+        _say(f"load        {', '.join(crowds)}, and strangers")
         begin = time.time()
         while seconds is None or time.time() < begin + seconds:
             left = DRAW_S if seconds is None else begin + seconds - time.time()
@@ -118,7 +139,7 @@ async def _crowd(shown: Shown, home: Path, crowd: Crowd) -> AsyncIterator[None]:
             place = ("--from", f"{crowd.network}.{network}.0/24")
             return stack.enter_context(Driver(command, folder, *place, *map(str, arguments)))
 
-        agents = start("agents", 1, "--count", everybody)
+        agents = start("agents", 1, "--count", everybody - crowd.off)
         await asyncio.to_thread(agents.wait, "ready", READY_S, lambda line: line["percent"] == 100)
         held = start("hold", 2, "--sessions", crowd.holding, "--rate", 5)
         await asyncio.to_thread(held.wait, "ready", READY_S)

@@ -12,7 +12,7 @@ from matplotlib import rc_context
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from tests.kit.prometheus import Panel, Place, Prometheus, Query, Series, as_asked, panels
+from tests.kit.prometheus import Panel, Place, Prometheus, Query, Series, as_asked, boards
 
 POINTS: Final = 200
 """So many of a course are asked for."""
@@ -21,6 +21,7 @@ _COLUMN: Final = 0.75
 """Inches."""
 _ROW: Final = 0.375
 """Inches."""
+_LEGEND_COLUMNS: Final = 3
 _COLOURS: Final = {
     "green": "#3f9f4f",
     "yellow": "#d9a400",
@@ -29,6 +30,7 @@ _COLOURS: Final = {
     "transparent": "#3274d9",
 }
 _STEPS: Final = ((1e9, "G"), (1e6, "M"), (1e3, "k"), (1, ""))
+_LONG_S: Final = ((86_400, "d"), (3_600, "h"), (120, "min"))
 _NAMES: Final = {"s": "s", "bytes": "B", "Bps": "B/s", "cps": "/s", "cpm": "/min"}
 
 
@@ -61,11 +63,11 @@ class Found:
 
 def draw(prometheus: Prometheus, folder: Path, look: Look) -> list[Path]:
     """A picture of each dashboard, and one of each panel in a folder of its name; the dashboards' files."""
-    boards: dict[str, list[tuple[Panel, list[Found]]]] = {}
-    for panel in panels():
-        boards.setdefault(panel.dashboard, []).append((panel, _ask(prometheus, panel, look)))
+    found: dict[str, list[tuple[Panel, list[Found]]]] = {}
+    for panel in boards():
+        found.setdefault(panel.dashboard, []).append((panel, _ask(prometheus, panel, look)))
     with rc_context({"date.converter": "concise"}):
-        return [_draw_board(name, board, folder) for name, board in boards.items()]
+        return [_draw_board(name, board, folder) for name, board in found.items()]
 
 
 def shown(value: float, unit: str) -> str:
@@ -78,6 +80,9 @@ def shown(value: float, unit: str) -> str:
         return f"{value:.3g} d" if value < 10 else f"{value:.0f} d"
     if unit == "s" and value and abs(value) < 1:
         return f"{value * 1000:.3g} ms" if abs(value) >= 1e-3 else f"{value * 1e6:.3g} µs"
+    if unit == "s" and abs(value) >= _LONG_S[-1][0]:
+        seconds, name = next(long for long in _LONG_S if abs(value) >= long[0])
+        return f"{value / seconds:.3g} {name}"
     size, prefix = next(((size, prefix) for size, prefix in _STEPS if abs(value) >= size), (1, ""))
     return f"{value / size:.3g} {prefix}{_NAMES.get(unit, '')}".strip()
 
@@ -93,8 +98,18 @@ def _ask(prometheus: Prometheus, panel: Panel, look: Look) -> list[Found]:
             series = prometheus.find(expression)
         else:
             series = prometheus.course(expression, look.begin, look.end, look.step_s)
-        found += [Found(_legend(query, one), one.points) for one in series]
+        found += [Found(_legend(query, one), _with_gaps(one.points, look.step_s)) for one in series]
     return found
+
+
+def _with_gaps(points: Sequence[tuple[float, float]], step_s: float) -> list[tuple[float, float]]:
+    """The same, with no number where there was none: no line leads over it."""
+    whole: list[tuple[float, float]] = []
+    for at, value in points:
+        if whole and at - whole[-1][0] > 1.5 * step_s:
+            whole.append((whole[-1][0] + step_s, math.nan))
+        whole.append((at, value))
+    return whole
 
 
 def _legend(query: Query, series: Series) -> str:
@@ -111,7 +126,9 @@ def _draw_board(name: str, board: Sequence[tuple[Panel, list[Found]]], folder: P
     own.mkdir(parents=True, exist_ok=True)
     rows = max(panel.place.y + panel.place.height for panel, _ in board)
     whole = _figure(_GRID, rows)
-    for number, (panel, found) in enumerate(board):
+    for heading in (panel for panel, _ in board if not panel.queries):
+        _head(whole, heading)
+    for number, (panel, found) in enumerate((panel, found) for panel, found in board if panel.queries):
         alone = _figure(panel.place.width, panel.place.height)
         _draw_panel(_axes(alone, replace(panel.place, x=0, y=0)), panel, found)
         _draw_panel(_axes(whole, panel.place), panel, found)
@@ -134,12 +151,19 @@ def _axes(figure: Figure, place: Place) -> Axes:
     return figure.add_axes((left / width, 1 - (top + inner[1]) / height, inner[0] / width, inner[1] / height))
 
 
+def _head(figure: Figure, row: Panel) -> None:
+    """The heading of a row, over its panels."""
+    width, height = figure.get_size_inches()
+    left, middle = 0.15, (row.place.y + row.place.height / 2) * _ROW
+    figure.text(left / width, 1 - middle / height, row.title, fontsize=11, weight="bold", va="center")
+
+
 def _draw_panel(axes: Axes, panel: Panel, found: Sequence[Found]) -> None:
     axes.set_title(panel.title, fontsize=9, loc="left")
     axes.tick_params(labelsize=7)
     if not found:
         axes.set_axis_off()
-        axes.text(0.5, 0.5, "nothing yet", transform=axes.transAxes, ha="center", va="center", color="grey")
+        axes.text(0.5, 0.5, panel.nothing, transform=axes.transAxes, ha="center", va="center", color="grey")
     elif panel.kind == "timeseries":
         _draw_lines(axes, panel, found)
     elif panel.kind == "bargauge":
@@ -154,12 +178,23 @@ def _draw_lines(axes: Axes, panel: Panel, found: Sequence[Found]) -> None:
         axes.axhline(limit, color=_COLOURS["red"], linestyle="--", linewidth=1)
     for one in found:
         times = np.array([round(at * 1000) for at, _ in one.points], dtype="datetime64[ms]")
-        axes.plot(times, [value for _, value in one.points], label=one.legend, linewidth=1.2)
+        axes.plot(
+            times,
+            [value for _, value in one.points],
+            label=one.legend,
+            linewidth=1.2,
+            # What happened once is a point without a line.
+            marker=".",
+            markersize=2,
+        )
     values = [value for one in found for _, value in one.points if math.isfinite(value)]
-    axes.set_ylim(min([0.0, *values]), 1.2 * max([0.0, *values, *limits]) or 1.0)
+    # The legend is above the lines.
+    room = 1.1 + 0.1 * math.ceil(len(found) / _LEGEND_COLUMNS)
+    axes.set_ylim(min([0.0, *values]), room * max([0.0, *values, *limits]) or 1.0)
     axes.yaxis.set_major_formatter(lambda value, _place: shown(value, panel.unit))
+    axes.xaxis.get_offset_text().set_fontsize(7)
     axes.grid(alpha=0.3)
-    axes.legend(fontsize=6, loc="upper left", ncols=3)
+    axes.legend(fontsize=6, loc="upper left", ncols=_LEGEND_COLUMNS)
 
 
 def _draw_bars(axes: Axes, panel: Panel, found: Sequence[Found]) -> None:
@@ -177,15 +212,15 @@ def _draw_number(axes: Axes, panel: Panel, found: Sequence[Found]) -> None:
     axes.set_axis_off()
     named = panel.queries[0].legend != "__auto"
     for place, one in enumerate(found):
-        value = shown(one.last, panel.unit)
+        value = panel.nothing if math.isnan(one.last) else shown(one.last, panel.unit)
         axes.text(
             0.5,
             (len(found) - place - 0.5) / len(found),
-            f"{value}\n{one.legend}" if named else value,
+            f"{value}  {one.legend}" if named else value,
             transform=axes.transAxes,
             ha="center",
             va="center",
-            fontsize=20 if not named else 9,
+            fontsize=12 if named else 20,
             color=_colour(panel, one.last),
         )
 
