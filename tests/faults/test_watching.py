@@ -22,7 +22,7 @@ from telerelay_core import SessionOpened
 from telerelay_endpoint.certificates import Role
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
-from tests.bench.driver import Driver, compile_driver
+from tests.bench.driver import Driver
 from tests.bench.tenant import prepare
 from tests.kit.beside import newcomer
 from tests.kit.hostile.endpoints import end_of
@@ -44,11 +44,6 @@ SETTLE_S: Final = 15
 NOTHING_YET: Final = (" offset 1d", " offset 1w")
 
 
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    compile_driver()
-
-
 @dataclass(frozen=True)
 class Cluster:
     """Nodes that are watched together, each for what is done to it."""
@@ -56,11 +51,10 @@ class Cluster:
     busy: NodeProcess
     full: NodeProcess
     old: NodeProcess
-    flooded: NodeProcess
     drained: NodeProcess
 
     def nodes(self) -> list[NodeProcess]:
-        return [self.busy, self.full, self.old, self.flooded, self.drained]
+        return [self.busy, self.full, self.old, self.drained]
 
 
 @pytest.fixture
@@ -68,7 +62,7 @@ def cluster(tmp_path: Path) -> Iterator[Cluster]:
     """All of them run. The audit of one is on a disk of its own; one believes that it is two years ago."""
     clock = WallClock(tmp_path)
     clock.set_off(-(LIMITS["leaf_d"] - 30) * DAY_S)
-    folders = {name: tmp_path / name for name in ("busy", "full", "old", "flooded", "drained")}
+    folders = {name: tmp_path / name for name in ("busy", "full", "old", "drained")}
     for folder in folders.values():
         folder.mkdir()
     environments = {"old": clock.environment}
@@ -107,22 +101,23 @@ async def test_every_query_finds_something_and_each_fault_fires_its_alert_and_no
             ends.enter_context, PrometheusServer(tmp_path / "prometheus", targets, pace=PACE)
         )
         await asyncio.to_thread(_load, cluster.busy, ends)
+        expires = {("CertificateExpires", _name(cluster.old))}
+        await asyncio.to_thread(until, lambda: prometheus.alerts() or None, WAIT_S, "the first alert fires")
+        assert prometheus.alerts() == expires
+        ends.enter_context(_flood(cluster.old))
         async with _session(cluster.drained):
+            await _fill(cluster.full)
             async with _refused(cluster.busy):
                 await asyncio.to_thread(_every_query_finds_something, prometheus)
-            assert prometheus.alerts() <= {("CertificateExpires", _name(cluster.old))}
             with cluster.drained.control() as control:
                 control.drain()
-        await asyncio.to_thread(_stop_as_planned, cluster.drained, prometheus)
         cluster.busy.kill()
-        await _fill(cluster.full)
-        ends.enter_context(_flood(cluster.flooded))
+        await asyncio.to_thread(_stop_as_planned, cluster.drained, prometheus)
 
-        expected = {
-            ("NodeDown", _name(cluster.busy)),
+        expected = expires | {
+            ("HandshakeFlood", _name(cluster.old)),
             ("AuditFailing", _name(cluster.full)),
-            ("CertificateExpires", _name(cluster.old)),
-            ("HandshakeFlood", _name(cluster.flooded)),
+            ("NodeDown", _name(cluster.busy)),
         }
         await asyncio.to_thread(
             until, lambda: expected <= prometheus.alerts() or None, WAIT_S, f"{expected} fire"
