@@ -6,7 +6,7 @@ import os
 import re
 import signal
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
@@ -20,6 +20,7 @@ from telerelay_endpoint.lines import ClusterLine
 from telerelay_endpoint.payloads import NodeAddress
 from telerelay_generator import require_descriptors
 from telerelay_loadtest.models import load_model
+from telerelay_loadtest.play import faults
 from telerelay_loadtest.play.capacity import Memory, reckon
 from telerelay_loadtest.play.faults import require_processes
 from telerelay_loadtest.play.generating import STAGES
@@ -33,10 +34,10 @@ from telerelay_loadtest.report.result import Run, read_result, result_of, write_
 from telerelay_loadtest.running import require_test
 from telerelay_loadtest.scenario.file import Fault, Link, Node, find_scenario
 from telerelay_loadtest.scenario.plan import Party, Plan, PlannedFault, Visit
-from telerelay_loadtest.scenario.words import TimeOfDay
+from telerelay_loadtest.scenario.words import Duration, TimeOfDay
 from telerelay_loadtest.scraping import Sample, Watched, read_sample
 from telerelay_loadtest.screens import over, screens_of
-from telerelay_loadtest.target import Target, read_target
+from telerelay_loadtest.target import Process, Target, read_target
 from tests.kit.fake_generator import Course, FakeGenerator
 
 PEOPLE: Final = 10
@@ -191,6 +192,51 @@ async def test_agents_that_do_not_come_up_are_told(monkeypatch: pytest.MonkeyPat
     with pytest.raises(TelerelayError, match="0 of 10 agents"):
         await Play(PLAN, cast, [], (), lambda _played: None).run(opener)
     assert opened[0].stopped
+
+
+# ---------------------------------------------------------------- faults
+
+
+async def play_with(fault: PlannedFault, process: Process, tell: Callable[[Played], None]) -> Played:
+    """Five seconds in which this happens to that process."""
+    cast = Cast([Path("town")], screens_of(SCENARIO), 0, agents_over_ms=0, agents_first=True)
+    plan = replace(PLAN, length_ms=5_000, faults=(fault,))
+
+    def opener(tenant: Path, *, models: Mapping[str, str], seed: int) -> FakeGenerator:
+        assert seed == 0
+        return FakeGenerator(Course(), tenant, models)
+
+    return await Play(plan, cast, [], (process,), tell).run(opener)
+
+
+async def test_another_programs_process_is_not_killed_and_the_play_ends_with_why() -> None:
+    bystander = await asyncio.create_subprocess_exec("sleep", "60")
+    try:
+        blow = PlannedFault("blow", 0, Fault(at=TimeOfDay("08:30"), does="kill"))
+        process = Process(bystander.pid, Path("/var/lib/telerelay"))
+        played = await play_with(blow, process, lambda _played: None)
+        assert bystander.returncode is None
+    finally:
+        bystander.kill()
+        assert await bystander.wait() == -signal.SIGKILL
+    assert played.error is not None
+    assert played.error.code == "USAGE"
+    result = reported(played)
+    assert (result["verdict"], result["faults"]) == ("PARTIAL", [])
+    assert "is not the node of /var/lib/telerelay" in result["stopped"]
+
+
+async def test_a_drain_is_taken_back_when_the_play_is_interrupted(monkeypatch: pytest.MonkeyPatch) -> None:
+    happened = []
+    monkeypatch.setattr(faults, "do", lambda *_: happened.append("drained"))
+    monkeypatch.setattr(faults, "take_back", lambda *_: happened.append("taken back"))
+    drain = Fault(at=TimeOfDay("08:30"), does="drain", lasts=Duration("1h"))
+    process = Process(os.getpid(), Path("/var/lib/telerelay"))
+    played = await play_with(
+        PlannedFault("maintenance", 0, drain), process, lambda _played: os.kill(os.getpid(), signal.SIGINT)
+    )
+    assert played.stopped == "SIGINT"
+    assert happened == ["drained", "taken back"]
 
 
 # ---------------------------------------------------------------- the report
