@@ -6,6 +6,7 @@ from tests.bench.benchmark import Benchmark
 from tests.bench.measured import (
     audit,
     decisions,
+    generator,
     guard,
     held_gil,
     idle,
@@ -30,5 +31,6 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     rush.BENCHMARK,
     guard.BENCHMARK,
     redraw.BENCHMARK,
+    generator.BENCHMARK,
     pieces.BENCHMARK,
 )
