@@ -18,6 +18,8 @@ from tests.kit.node import TELERELAY, NodeProcess
 
 AGENTS_A_PROCESS: Final = 4_500
 """A driver has fewer than 20,000 descriptors, and an agent may take four."""
+SESSIONS_A_PROCESS: Final = 3_600
+"""The same of the homes' side of a session, which takes five."""
 _AGENTS_FROM: Final = "127.1.0.0/16"
 _CLIENTS_FROM: Final = "127.2.0.0/16"
 CORE_VARIABLE: Final = "PYTHONPATH"
@@ -30,6 +32,10 @@ _BACKGROUND: Final = 5
 
 A third of the processor's share of whoever is measured: with less, handshakes run into the node's deadlines.
 """
+
+_CROWD_EVERY_MS: Final = 10_000
+"""Between two keys of a person who mostly looks: thousands leave the machine room for whoever is measured."""
+_CROWD_PER_S: Final = 80
 
 _Seen = TypeVar("_Seen")
 
@@ -81,11 +87,14 @@ class Scene:
         agent.wait("ready", _READY_S, lambda line: line["percent"] == 100)
         return agent
 
-    def sessions(self, count: int, *, every_ms: int = 50) -> Driver:
-        """Sessions of the first `count` clients, each with so much to do; all are open."""
+    def sessions(
+        self, count: int, *, first: int = 0, every_ms: int = 50, per_s: int = 20, niceness: int = 0
+    ) -> Driver:
+        """Sessions of so many clients, each with so much to do, `per_s` begun each second; all are open."""
         held = self._start(
             *("hold", self.folder, "--sessions", str(count), "--every", str(every_ms)),
-            *("--rate", "20", "--from", _CLIENTS_FROM),
+            *("--first", str(first), "--rate", str(per_s), "--from", _CLIENTS_FROM),
+            niceness=niceness,
         )
         opened = held.wait("ready", _READY_S)
         if opened["sessions"] != count:
@@ -93,6 +102,19 @@ class Scene:
         # Its first second is not a whole one.
         held.wait("second", _READY_S, lambda line: line["due"] > 0)
         return held
+
+    def crowd(self, count: int, *, first: int) -> list[Driver]:
+        """As `sessions`, as load only, in as many processes as they need, each with little to do."""
+        return [
+            self.sessions(
+                min(SESSIONS_A_PROCESS, first + count - begin),
+                first=begin,
+                every_ms=_CROWD_EVERY_MS,
+                per_s=_CROWD_PER_S,
+                niceness=_BACKGROUND,
+            )
+            for begin in range(first, first + count, SESSIONS_A_PROCESS)
+        ]
 
     def set_ups(self, rate: float, seconds: float, *, clients: int, first: int = 0) -> Driver:
         """Set-ups at a rate, each by the next of `clients`."""
@@ -162,6 +184,7 @@ def open_scene(
     *,
     agents: int,
     clients: int,
+    sessions: int | None = None,
     settings: Mapping[str, str] | None = None,
     probe: bool = False,
     address: str | None = None,
@@ -169,8 +192,9 @@ def open_scene(
 ) -> Iterator[Scene]:
     """A node that admitted an organisation of so many agents; the first `clients` have a client each.
 
-    `settings`: more of the node's environment. `probe`: run it so that `lateness` and `hold_gil` answer.
-    `address`: where it listens, `before`: a command that runs it otherwise.
+    `sessions`: how many it may have at once, where not as many as any organisation. `settings`: more of the
+    node's environment. `probe`: run it so that `lateness` and `hold_gil` answer. `address`: where it listens,
+    `before`: a command that runs it otherwise.
     """
     with ExitStack() as ends:
         folder = Path(ends.enter_context(tempfile.TemporaryDirectory(prefix="telerelay-bench-")))
@@ -184,7 +208,9 @@ def open_scene(
         node.address = address or node.address
         ends.enter_context(node)
         organisation = folder / "organisation"
-        tenant.prepare(node.data / "control.sock", organisation, agents=agents, clients=clients)
+        tenant.prepare(
+            node.data / "control.sock", organisation, agents=agents, clients=clients, sessions=sessions
+        )
         yield Scene(node, organisation, door, ends)
 
 

@@ -15,6 +15,7 @@ from tests.bench.measured import (
     redraw,
     return_of_all,
     rush,
+    scrape,
     set_up,
     set_ups_per_core,
 )
@@ -29,6 +30,7 @@ BENCHMARKS: Final[tuple[Benchmark, ...]] = (
     decisions.BENCHMARK,
     audit.BENCHMARK,
     rush.BENCHMARK,
+    scrape.BENCHMARK,
     guard.BENCHMARK,
     redraw.BENCHMARK,
     generator.BENCHMARK,
