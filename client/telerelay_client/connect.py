@@ -19,6 +19,7 @@ from telerelay_endpoint.credentials import Credentials
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.handle import told
 from telerelay_endpoint.limits import LIMITS
+from telerelay_endpoint.processes import end_group
 from telerelay_endpoint.settings import PathChoice
 
 PROGRAM: Final = f"telerelay-client/{__version__}"
@@ -134,15 +135,8 @@ class _Run:
         await self._notices.close()
         if self._watching is not None:
             self._watching.cancel()
-        process = self._process
-        if process is None or process.returncode is not None:
-            return
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), _VIEWER_STOP_S)
-        except TimeoutError:
-            process.kill()
-            await process.wait()
+        if self._process is not None:
+            await end_group(self._process, _VIEWER_STOP_S)
 
     def conclude(self) -> None:
         """Raise what the command ends with, unless all is well."""

@@ -18,12 +18,6 @@ _STOP_S: Final = 30.0
 """Agents that leave have 15 s."""
 
 
-def compile_driver() -> None:
-    """Make the program of the tests as it stands: it is no product, so the setup does not."""
-    command = ["cargo", "build", "--package", "telerelay-load", "--locked", "--quiet"]
-    subprocess.run(command, check=True)
-
-
 class DriverError(Exception):
     """The driver ended early, or did not tell in time what was waited for."""
 

@@ -7,18 +7,13 @@ from typing import Final
 
 import pytest
 
-from tests.bench.driver import Driver, compile_driver
+from tests.bench.driver import Driver
 from tests.bench.tenant import prepare
 from tests.kit.node import NodeProcess
 
 AGENTS: Final = 300
 CLIENTS: Final = 20
 TIMEOUT_S: Final = 60
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    compile_driver()
 
 
 @contextmanager

@@ -7,18 +7,12 @@ from typing import Any, Final
 
 import pytest
 
-from tests.bench.driver import compile_driver
 from tests.bench.peers.generator import Generator, LoadError
 from tests.bench.tenant import prepare
 from tests.kit.node import NodeProcess
 
 PORT: Final = "127.0.0.1:24683"
 WINDOW: Final = {"warm_s": 0.05, "for_s": 0.25}
-
-
-@pytest.fixture(scope="module", autouse=True)
-def program() -> None:
-    compile_driver()
 
 
 @contextmanager

@@ -17,6 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, Final
 
+from telerelay_endpoint.processes import end_group
+
 # Xvnc is ready in 60 ms; ten seconds is a machine in trouble.
 START_TIMEOUT: Final = 10.0
 # After SIGTERM; X programs have nothing to save.
@@ -75,7 +77,7 @@ class Desktop:
     async def start(self, *command: str) -> Process:
         """Start a program on the screen; it ends with the desktop."""
         process = await _start(self._place, command, DISPLAY=self.display)
-        self._programs.push_async_callback(_stop, process)
+        self._programs.push_async_callback(end_group, process, STOP_TIMEOUT)
         return process
 
     async def run(self, *command: str) -> str:
@@ -126,7 +128,7 @@ async def _start_xvnc(
             "-auth", str(place.cookies), "-nolisten", "tcp",
         ]  # fmt: skip
         process = await _start(place, command, stdout=PIPE)
-        stack.push_async_callback(_stop, process)
+        stack.push_async_callback(end_group, process, STOP_TIMEOUT)
         if process.stdout is None:
             raise AssertionError("a pipe was asked for")
         number = await asyncio.wait_for(process.stdout.readline(), START_TIMEOUT)
@@ -174,7 +176,7 @@ async def _run(place: _Place, command: Sequence[str], said: bytes = b"", **envir
     try:
         out, error = await asyncio.wait_for(process.communicate(said), START_TIMEOUT)
     finally:
-        await _stop(process)
+        await end_group(process, STOP_TIMEOUT)
     if process.returncode != 0:
         reason = error.decode(errors="replace").strip()
         raise DesktopError(f"{command[0]} ended with {process.returncode}: {reason}")
@@ -205,14 +207,3 @@ async def _spawn(
         )
     except FileNotFoundError as error:
         raise DesktopError(f"{command[0]} is not installed") from error
-
-
-async def _stop(process: Process) -> None:
-    if process.returncode is not None:
-        return
-    process.terminate()
-    try:
-        await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
-    except TimeoutError:
-        process.kill()
-        await process.wait()

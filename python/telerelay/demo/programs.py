@@ -11,8 +11,9 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
-from signal import SIGKILL
 from typing import Any, Final, Self
+
+from telerelay_endpoint.processes import end_group
 
 # A command of the demo ends in a second or two; two cores may have fifty of them to serve.
 RUN_TIMEOUT: Final = 120.0
@@ -79,7 +80,7 @@ class Commands:
         except TimeoutError:
             raise ProgramError(_name(command), f"did not end within {timeout:.0f} s", "") from None
         finally:
-            await _stop(process)
+            await end_group(process, STOP_TIMEOUT)
         return process.returncode, out, error
 
     @asynccontextmanager
@@ -93,7 +94,7 @@ class Commands:
         try:
             yield program
         finally:
-            await _stop(process)
+            await end_group(process, STOP_TIMEOUT)
             await reading
 
     async def _spawn(self, command: tuple[str, ...], stdin: int, stdout: int, stderr: int) -> Process:
@@ -186,18 +187,6 @@ class Program:
 def _name(command: tuple[str, ...]) -> str:
     """A command as a person tells it from the others of its program: `telerelay-agent enrol`."""
     return " ".join(command[:2])
-
-
-async def _stop(process: Process) -> None:
-    """End a program; one that does not go is killed with all that it started."""
-    if process.returncode is None:
-        process.terminate()
-        try:
-            await asyncio.wait_for(process.wait(), STOP_TIMEOUT)
-        except TimeoutError:
-            # Its group bears its number, which nobody else can get before the process was waited for.
-            os.killpg(process.pid, SIGKILL)
-            await process.wait()
 
 
 def _event(line: bytes) -> Event | None:

@@ -22,6 +22,7 @@ from PIL import Image
 from telerelay.prove.verdicts import NotTestedError
 from telerelay_endpoint.errors import TelerelayError
 from telerelay_endpoint.limits import LIMITS
+from telerelay_endpoint.processes import end_group
 
 _PROGRAM_S: Final = LIMITS["prove_program_s"]
 _LOOK_S: Final = 0.05
@@ -202,7 +203,7 @@ class Watch:
         except TimeoutError:
             return b""
         finally:
-            await _stop(process)
+            await end_group(process, _PROGRAM_S)
         return out
 
     async def _run(self, *command: str) -> bytes:
@@ -213,7 +214,7 @@ class Watch:
         except TimeoutError:
             out = b""
         finally:
-            await _stop(process)
+            await end_group(process, _PROGRAM_S)
         if process.returncode != 0:
             raise NotTestedError(
                 f"{command[0]} failed on the watched desktop", f"監視中のデスクトップで {command[0]} が失敗"
@@ -222,7 +223,7 @@ class Watch:
 
     async def _start(self, *command: str, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Process:
         process = await self._spawn(*command, stdin=stdin, stdout=stdout)
-        self._stack.push_async_callback(_stop, process)
+        self._stack.push_async_callback(end_group, process, _PROGRAM_S)
         return process
 
     async def _spawn(self, *command: str, stdin: int = DEVNULL, stdout: int = DEVNULL) -> Process:
@@ -279,14 +280,3 @@ async def _note_keys(watcher: Process, seen: list[str]) -> None:
 async def _cancel(task: "asyncio.Task[None]") -> None:
     task.cancel()
     await asyncio.wait([task])
-
-
-async def _stop(process: Process) -> None:
-    if process.returncode is None:
-        process.terminate()
-        try:
-            async with asyncio.timeout(_PROGRAM_S):
-                await process.wait()
-        except TimeoutError:
-            process.kill()
-            await process.wait()
