@@ -30,7 +30,7 @@ from telerelay_loadtest.scenario.plan import compile_plan
 from telerelay_loadtest.scenario.scaling import scaled
 
 _S: Final = 1_000_000_000
-_NODE: Final = Kinds(base=0.02, agent=2e-6, come=0.001, set_up=0.003, end=0.0005, session=2e-4)
+_NODE: Final = Kinds(base=0.02, agent=2e-5, come=0.001, set_up=0.003, end=0.0005, session=2e-4)
 _LOOP: Final = Kinds(base=0.01, agent=0.0, come=0.0004, set_up=0.0012, end=0.0002, session=0.0)
 _ENDS: Final = Kinds(base=0.05, agent=0.0, set_up=0.004, end=0.0001, session=3e-4)
 _MEMORY: Final = Kinds(base=8e7, agent=8_000.0, session=3_000.0)
@@ -132,11 +132,12 @@ def test_prices_are_those_that_explain_the_runs() -> None:
 
 
 def test_nothing_costs_less_than_nothing() -> None:
-    result = _result(300)
-    for second in result["seconds"]:
+    results = [_result(300), _result(1_000)]
+    for second in (second for result in results for second in result["seconds"]):
         second["node_cpu_s"] -= 0.002 * second["ended"]
-    prices = calibrate([_read(result), _read(_result(1_000))]).node
-    assert min(prices.base, prices.agent, prices.come, prices.set_up, prices.end, prices.session) >= 0
+    prices = calibrate([_read(result) for result in results]).node
+    assert prices.end == 0
+    assert min(prices.base, prices.agent, prices.come, prices.set_up, prices.session) >= 0
 
 
 @pytest.mark.parametrize(
@@ -219,6 +220,15 @@ def test_where_nobody_waits_times_are_those_that_were_measured() -> None:
     assert quantile_ms(played.set_ups, 0.5) == pytest.approx(5.0, rel=0.05)
     assert quantile_ms(played.set_ups, 0.99) == pytest.approx(12.0, rel=0.05)
     assert quantile_ms(played.delays, 0.5) == pytest.approx(3.0, rel=0.05)
+
+
+def test_a_message_that_asks_passes_everything_twice() -> None:
+    costs = replace(_costs(), delay=[(1, 1)], shared=True)
+    each_ns = (costs.node.session + costs.ends.session) / costs.message_rate * _S
+    delays = _played(_crowd(1, 1, 60), 60, costs).delays
+    assert np.median(delays) == pytest.approx(2 * each_ns, rel=0.01)
+    alone = _played(_crowd(1, 1, 60), 60, replace(costs, shared=False)).delays
+    assert np.median(alone) == pytest.approx(2 * costs.node.session / costs.message_rate * _S, rel=0.01)
 
 
 def test_people_wait_where_more_come_than_processors_can_serve() -> None:
@@ -318,6 +328,10 @@ def test_a_lost_node_is_more_to_do_for_the_others() -> None:
     assert lost.processors_used > whole.processors_used
     assert lost.memory_mib > whole.memory_mib
     assert lost.descriptors == lost.agents + 2 * lost.most_sessions
+    dear = replace(costs, node=replace(costs.node, come=0.02))
+    assert outlook(share, 180, 3, dear, _courses(), seed=1, one_lost=True).processors_used > (
+        lost.processors_used + 0.1
+    )
 
 
 def test_what_is_beyond_its_bound_is_named() -> None:
