@@ -3,6 +3,8 @@
 import json
 import re
 import shlex
+import tomllib
+from collections.abc import Mapping
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Final
@@ -21,6 +23,7 @@ from grafana.rules.recording import recordings
 from telerelay.cli.main import program
 from telerelay.metrics.families import FAMILIES, PREFIX
 from telerelay.node.settings import Settings
+from telerelay_core import ERRORS_TOML
 from telerelay_loadtest.scenario.file import Goals
 from tests.kit.prometheus import as_asked, boards, panels, promtool
 
@@ -30,6 +33,11 @@ RUNBOOKS: Final = Path("docs", "RUNBOOKS.md")
 EVERY: Final = [alert for group in alerts(AS_BUILT).values() for alert in group]
 # An objective pages and makes a ticket under one name.
 ALERTS: Final = list(dict.fromkeys(alert.name for alert in EVERY))
+LABELS_OF_PROMETHEUS: Final = {
+    *("instance", "job", "le", "objective"),
+    *("alertname", "alertstate", "service"),
+}
+CODES: Final = {*tomllib.loads(ERRORS_TOML), "UNKNOWN"}
 # What the one who reads it at night asks in this order.
 PARTS: Final = ("Symptom", "What it means", "What to look at", "What to do")
 
@@ -86,6 +94,23 @@ def test_queries_and_rules_ask_for_what_a_node_tells() -> None:
     used = {name for expression in asked for name in re.findall(r"telerelay[_:][a-z0-9_:]+", expression)}
     assert used <= told | recorded
     assert {name for name in recorded if ":ratio_" in name} <= used
+
+
+def test_queries_and_rules_name_labels_and_values_that_there_are() -> None:
+    asked = [(query.expression, query.legend) for panel in panels() for query in panel.queries]
+    for expression, legend in [*asked, *((rule, "") for rule in _rules())]:
+        families = [family for family in FAMILIES if PREFIX + family.name in expression]
+        labels = {label for family in families for label in family.labels} | LABELS_OF_PROMETHEUS
+        matched = re.findall(r'(\w+)(?:=~|!~|!=|=)"([^"]*)"', expression)
+        grouped = re.findall(r"(?:by|on|ignoring) \(([\w, ]+)\)", expression)
+        named = {label for label, _ in matched} | {one for some in grouped for one in some.split(", ")}
+        assert named | set(re.findall(r"\{\{(\w+)\}\}", legend)) <= labels, expression
+        values = {"code": CODES, "outcome": CODES | {"PAIRED"}} | {
+            family.labels[0]: set(family.shows) for family in families if isinstance(family.shows, Mapping)
+        }
+        for label, wanted in matched:
+            if label in values and not wanted.endswith(".*"):
+                assert set(wanted.split("|")) <= values[label], expression
 
 
 def _rules() -> list[str]:
