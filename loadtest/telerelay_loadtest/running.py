@@ -87,13 +87,10 @@ def run(console: Console, asked: Asked, opener: Opener) -> Reported:
             (asked.out / left).unlink(missing_ok=True)
         with tempfile.TemporaryDirectory(prefix="telerelay-loadtest-") as home:
             folders = _found(console, asked, Path(home))
-            cast = Cast(
-                folders,
-                models,
-                asked.scenario.head.seed,
-                asked.scenario.head.agents_over.ms,
-                asked.scenario.head.agents_first,
-            )
+            head = asked.scenario.head
+            # Where they come with the people they are part of the play, and come as many times as densely.
+            over_ms = head.agents_over.ms if head.agents_first else round(head.agents_over.ms / plan.speed)
+            cast = Cast(folders, models, head.seed, over_ms, head.agents_first)
             return _play(console, asked, cast, opener)
 
 
@@ -192,8 +189,8 @@ def _found(console: Console, asked: Asked, home: Path) -> list[Path]:
             root.resolve(), until.strftime("%Y-%m-%dT%H:%M"), max(1, party.clients)
         )
         console.note(
-            f"the operator of the node admits the test organisation with:\n  {command}",
-            f"中継の運用者が、次のコマンドで試験用の組織を登録します:\n  {command}",
+            f"waiting until the operator of the node admits the test organisation with:\n  {command}",
+            f"中継の運用者が次のコマンドで試験用の組織を登録するまで待ちます:\n  {command}",
         )
     for tenant in tenants:
         require_test(tenant.wait_until_admitted(target.line, asked.admit_wait_s), plan)
