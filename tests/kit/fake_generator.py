@@ -113,7 +113,8 @@ class FakeGenerator:
             failed=Counter(
                 (event.stage, event.code) for event in due if event.code and event.stage != SESSION
             ),
-            asked=10 * opened,
+            # One of each went down with its session.
+            asked=11 * opened,
             answered=10 * opened,
         )
 

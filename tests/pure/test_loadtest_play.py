@@ -59,7 +59,7 @@ PLAN: Final = Plan(
 
 
 def play(
-    course: Course, *, interrupt: bool = False, samples: int = 0
+    course: Course, *, plan: Plan = PLAN, interrupt: bool = False, samples: int = 0
 ) -> tuple[Played, list[FakeGenerator], list[Watched]]:
     """Played to its end, or until a SIGINT behind the first second."""
     opened: list[FakeGenerator] = []
@@ -74,7 +74,6 @@ def play(
             os.kill(os.getpid(), signal.SIGINT)
 
     cast = Cast([Path("town")], screens_of(SCENARIO), SCENARIO.head.seed, agents_over_ms=0, agents_first=True)
-    plan = replace(PLAN, length_ms=5_000) if interrupt else PLAN
     watched = [Watched("http://n1/metrics", [sample(float(number)) for number in range(samples)])]
     seen = watched if samples else []
     return asyncio.run(Play(plan, cast, seen, (), tell).run(opener)), opened, watched
@@ -108,6 +107,7 @@ def test_a_play_that_goes_well_meets_its_goals_and_all_of_it_is_taken_down() -> 
     assert sum(second["set_ups"] for second in result["seconds"]) == PEOPLE
     assert sum(second["ended"] for second in result["seconds"]) == PEOPLE
     assert result["seconds"][-1]["sessions"] == 0
+    assert result["unanswered"] == PEOPLE
     assert sum(window["set_ups"] for window in result["windows"]) == PEOPLE
     assert [result["stages"][name]["p99_ms"] for name in STAGES] == [2.0] * len(STAGES)
     # 1 ms late, then seven stages of 2 ms.
@@ -152,7 +152,7 @@ def test_a_slow_relay_is_unmet_and_not_invalid() -> None:
 
 
 def test_an_interrupted_play_is_ended_in_order_and_marked() -> None:
-    played, opened, _ = play(Course(), interrupt=True)
+    played, opened, _ = play(Course(), plan=replace(PLAN, length_ms=5_000), interrupt=True)
     result = reported(played)
     assert (result["verdict"], result["stopped"]) == ("PARTIAL", "SIGINT")
     assert len(result["seconds"]) == 1
@@ -166,6 +166,12 @@ def test_a_visit_that_was_never_begun_proves_nothing(monkeypatch: pytest.MonkeyP
     proof = by_name(result["proof"])
     assert [name for name, finding in proof.items() if not finding["met"]] == ["begun"]
     assert proof["begun"]["measured"] == 0.9
+
+
+def test_whoever_is_just_leaving_is_waited_for() -> None:
+    stay = replace(PLAN, visits=tuple(replace(visit, hold_ms=700) for visit in PLAN.visits))
+    result = reported(play(Course(), plan=stay)[0])
+    assert (result["verdict"], result["ended"]) == ("MET", {"DONE": PEOPLE})
 
 
 async def test_what_the_generator_refuses_is_an_error_with_its_code() -> None:
