@@ -20,6 +20,7 @@ BUILT: Final = Path("grafana", "built")
 JOB: Final = "telerelay"
 _READY_S: Final = 30.0
 _STOP_S: Final = 20.0
+_ANSWER_S: Final = 20.0
 _LOOK_S: Final = 0.1
 
 _Seen = TypeVar("_Seen")
@@ -78,6 +79,8 @@ class Prometheus:
 
     def __init__(self, url: str) -> None:
         self.url = url
+        # One for all questions: each client reads the machine's certificate authorities anew.
+        self._client = httpx.Client(trust_env=False, timeout=_ANSWER_S)
 
     def find(self, expression: str) -> list[Series]:
         """What it finds now. Raises PrometheusError."""
@@ -113,7 +116,7 @@ class Prometheus:
 
     def _get(self, what: str, asked: Mapping[str, str]) -> dict[str, Any]:
         try:
-            answer = httpx.get(f"{self.url}/api/v1/{what}", params=asked, trust_env=False, timeout=20).json()
+            answer = self._client.get(f"{self.url}/api/v1/{what}", params=asked).json()
         except (httpx.HTTPError, httpx.InvalidURL, ValueError) as error:
             raise PrometheusError(f"{self.url} does not answer as a Prometheus does: {error}") from error
         if answer["status"] != "success":
@@ -184,9 +187,10 @@ class PrometheusServer(Prometheus):
         return None
 
     def _is_ready(self) -> bool | None:
-        return httpx.get(f"{self.url}/-/ready", trust_env=False).is_success or None
+        return self._client.get(f"{self.url}/-/ready").is_success or None
 
     def _stop(self) -> None:
+        self._client.close()
         assert self._process is not None
         self._process.terminate()
         try:
