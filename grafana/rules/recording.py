@@ -13,7 +13,7 @@ from grafana.rules.rule import Recording
 
 def recordings(pace: Pace) -> dict[str, Sequence[Recording]]:
     """All of them, by group."""
-    return {"objectives": list(_shares(pace))}
+    return {"shares": list(_shares(pace))}
 
 
 def _shares(pace: Pace) -> Iterator[Recording]:
