@@ -3,6 +3,7 @@
 from typing import Final
 
 from telerelay.metrics.family import Family
+from telerelay_endpoint.limits import LIMITS
 
 PYTHON: Final = (
     Family(
@@ -167,7 +168,8 @@ EXPIRY: Final = (
         "certificate_expires_timestamp_seconds",
         "gauge",
         "When a certificate of the node expires.",
-        "The node's own is renewed by itself a month before; the CA's is the operator's to replace.",
+        f"The node's own is renewed by itself {LIMITS['node_certificate_renew_d']} days before; "
+        "the CA's is the operator's to replace.",
         {"node": "node_certificate_expires", "ca": "ca_certificate_expires"},
         ("certificate",),
     ),
