@@ -132,7 +132,7 @@ async fn set_ups_begin_at_their_rate_and_every_stage_is_told() {
             .iter()
             .all(|host| host.to_string().starts_with("127.5.0."))
     );
-    assert_eq!(fleet.standing().ended["DONE"], 60);
+    until(|| fleet.standing().ended.get("DONE") == Some(&60)).await;
     assert_eq!(fleet.stop().await, 0);
     until(|| world.statistic("ready_agents") == 0).await;
 }
