@@ -17,7 +17,8 @@ from tests.kit.uncompiled import uncompiled
 Numbers: TypeAlias = NDArray[np.int64]
 _S = 1_000_000_000
 _JOBS = 2_000_000
-WAIT, WORK, LOOP = compiled.WAIT, compiled.WORK, compiled.LOOP
+WAIT, WORK, LOOP, ENDS, SYNC = compiled.WAIT, compiled.WORK, compiled.LOOP, compiled.ENDS, compiled.SYNC
+_GATHER = 20
 
 
 @pytest.fixture(scope="module")
@@ -25,13 +26,15 @@ def plain() -> ModuleType:
     return uncompiled(compiled)
 
 
-def _play(module: ModuleType, processors: int, jobs: list[tuple[int, list[tuple[int, int]]]]) -> list[Any]:
+def _play(
+    module: ModuleType, processors: int, jobs: list[tuple[int, list[tuple[int, int]]]], endpoints: int = 1
+) -> list[Any]:
     """When each job's steps ended, of jobs with their moment and their steps (kind, time)."""
     steps = [step for _, one in jobs for step in one]
     first = np.cumsum([0, *(len(one) for _, one in jobs)])
     arrivals = np.array([at for at, _ in jobs], np.int64)
     kinds, takes = (np.array([step[place] for step in steps], np.int64) for place in (0, 1))
-    node = module.Node(processors, arrivals, first, kinds, takes)
+    node = module.Node(processors, arrivals, first, kinds, takes, _GATHER, endpoints)
     busy = node.run()
     ends = list(np.asarray(node.ends))
     return [busy, *(ends[begin:end] for begin, end in pairwise(first))]
@@ -55,6 +58,23 @@ def test_there_is_one_event_loop_and_it_needs_a_processor(plain: ModuleType, whi
     assert _play(module, 2, [(0, [(LOOP, 10)]), (1, [(LOOP, 10)]), (2, [(WORK, 3)])]) == [23, [10], [20], [5]]
     # On one processor whoever has the loop waits for it as everybody does.
     assert _play(module, 1, [(0, [(WORK, 10)]), (1, [(LOOP, 5)]), (2, [(WORK, 3)])]) == [18, [10], [15], [18]]
+
+
+@pytest.mark.parametrize("which", ["compiled", "uncompiled"])
+def test_endpoints_have_threads_of_their_own(plain: ModuleType, which: str) -> None:
+    module = compiled if which == "compiled" else plain
+    jobs = [(0, [(ENDS, 10)]), (1, [(ENDS, 10)]), (2, [(LOOP, 3)])]
+    assert _play(module, 3, jobs) == [23, [10], [20], [5]]
+    assert _play(module, 3, jobs, endpoints=2) == [23, [10], [11], [5]]
+
+
+@pytest.mark.parametrize("which", ["compiled", "uncompiled"])
+def test_who_finds_the_disk_idle_is_written_at_once_and_the_others_together(
+    plain: ModuleType, which: str
+) -> None:
+    module = compiled if which == "compiled" else plain
+    jobs = [(at, [(SYNC, 1)]) for at in (5, 6, 24, 26, 45, 66)]
+    assert _play(module, 1, jobs) == [0, [6], [26], [26], [46], [46], [67]]
 
 
 @pytest.mark.parametrize("which", ["compiled", "uncompiled"])
@@ -104,8 +124,23 @@ def test_the_mean_wait_of_m_d_1_is_pollaczeks(load: float) -> None:
     served = np.full(_JOBS, each)
     expected = load * each / (2 * (1 - load))
     assert _mean_wait_s(1, WORK, load / each, served, seed=2) == pytest.approx(expected, rel=0.05)
-    # The event loop is one server however many processors there are.
+    # The event loop is one server however many processors there are, and so is one thread of the endpoints.
     assert _mean_wait_s(4, LOOP, load / each, served, seed=2) == pytest.approx(expected, rel=0.05)
+    assert _mean_wait_s(4, ENDS, load / each, served, seed=2) == pytest.approx(expected, rel=0.05)
+
+
+@pytest.mark.parametrize("during", [0.1, 0.5, 2.0])
+def test_as_many_gather_as_groups_follow_one_another(during: float) -> None:
+    gather = 20_000_000
+    chance = np.random.default_rng(3)
+    arrivals = np.cumsum(chance.exponential(gather / during, _JOBS // 10)).astype(np.int64)
+    first, takes = np.arange(len(arrivals) + 1), np.zeros(len(arrivals), np.int64)
+    node = compiled.Node(1, arrivals, first, np.full(len(arrivals), SYNC), takes, gather)
+    node.run()
+    # Another group follows unless nobody came for so long: e^during of them, then nothing for 1 / rate.
+    busy = during * math.exp(during)
+    waited = (np.asarray(node.ends) > arrivals).mean()
+    assert waited == pytest.approx(busy / (1 + busy), rel=0.02)
 
 
 # ---------------------------------------------------------------- compiled and not
@@ -116,7 +151,7 @@ def test_the_compiled_one_is_in_use(plain: ModuleType) -> None:
     assert not plain.COMPILED
 
 
-_steps = st.lists(st.tuples(st.sampled_from([WAIT, WORK, LOOP]), st.integers(0, 9)), max_size=5)
+_steps = st.lists(st.tuples(st.sampled_from([WAIT, WORK, LOOP, ENDS, SYNC]), st.integers(0, 9)), max_size=5)
 
 
 @settings(max_examples=200)

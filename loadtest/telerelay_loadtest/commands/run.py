@@ -56,7 +56,7 @@ def run(
     import os
 
     from telerelay_loadtest.commands.telling import conclude
-    from telerelay_loadtest.play.generating import RustGenerators
+    from telerelay_loadtest.play.generating import RustGenerators, usual_threads
     from telerelay_loadtest.running import Asked, is_local
     from telerelay_loadtest.running import run as play
     from telerelay_loadtest.scenario.file import find_scenario
@@ -68,7 +68,7 @@ def run(
     whom = read_target(target, metrics or ())
     wait_s = admit_wait_s(admit_wait)
     processors = len(os.sched_getaffinity(0))
-    opener = RustGenerators(threads or max(1, processors // 2), local=is_local(whom))
+    opener = RustGenerators(threads or usual_threads(processors), local=is_local(whom))
     reported = play(console, Asked(found, planned, whom, out, yes, wait_s), opener)
     conclude(console, reported.result, out)
     if reported.error is not None:

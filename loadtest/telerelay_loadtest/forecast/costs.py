@@ -1,17 +1,21 @@
 """What people cost a node by what runs have measured: each kind of event has its price, and prices add up."""
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import astuple, dataclass
 from typing import Final
 
 import numpy as np
 
+from telerelay_endpoint.limits import LIMITS
 from telerelay_loadtest.forecast.courses import course
 from telerelay_loadtest.forecast.runs import Run
 from telerelay_loadtest.models import load_model
 from telerelay_loadtest.play.generating import STAGES
-from telerelay_loadtest.play.histogram import Rows, value_at
+from telerelay_loadtest.play.histogram import Rows, total, value_at
 
+GATHER_S: Final = LIMITS["audit_group_ms"] / 1_000
+"""From one writing of audit records to the next one, at the least: who finds the disk idle does not wait."""
 _WINDOW: Final = 5
 """Seconds looked at together: nodes are read once a second, so that one's work may be told of in the next."""
 _FASTEST: Final = 0.1
@@ -73,7 +77,7 @@ def calibrate(runs: Sequence[Run]) -> Costs:
             [(stretch.counted, stretch.ends_s) for stretch in stretches if stretch.ends_s is not None]
         ),
         memory=_fitted([row for run in runs for row in _held(run)]),
-        set_up=least.set_up.rows,
+        set_up=_fastest(least.set_up.rows, 1 - _gathering(least)),
         delay=least.delay.rows,
         stages={name: (value_at(least.stages[name].rows, _FASTEST) or 0) / 1e6 for name in STAGES},
         message_rate=_message_rate(least.models),
@@ -89,6 +93,32 @@ def _message_rate(models: Mapping[str, float]) -> float:
 
 
 # ---------------------------------------------------------------- what runs say
+
+
+def _gathering(run: Run) -> float:
+    """The share of a run's set-ups whose record found a group just written, and gathered for the next one.
+
+    Records come by chance, one as a session begins and one as it ends. Each group that finds others behind it
+    is followed by another: by e^(rate * gather) on the mean, before the disk is idle until somebody comes.
+    """
+    waited = begun = 0.0
+    for counted in (stretch.counted for stretch in _windows(run)):
+        during = (counted.set_up + counted.end) / counted.base * GATHER_S
+        busy = during * math.exp(during)
+        waited += counted.set_up * busy / (1 + busy)
+        begun += counted.set_up
+    return waited / begun if begun else 0.0
+
+
+def _fastest(rows: Rows, share: float) -> Rows:
+    """This share of them: whoever gathered is, but for few, among the slowest."""
+    left, kept = math.ceil(share * total(rows)), []
+    for value, count in rows:
+        kept.append((value, min(count, left)))
+        left -= kept[-1][1]
+        if left == 0:
+            break
+    return kept
 
 
 @dataclass(frozen=True)

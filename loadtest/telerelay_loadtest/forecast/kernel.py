@@ -1,10 +1,13 @@
 # cython: annotation_typing=False, boundscheck=False
-"""A node on a virtual clock: jobs that take turns at its processors and at its one event loop.
+"""A node on a virtual clock: jobs that take turns at its processors, its threads and its disk.
 
-A job is a sequence of steps. WAIT passes by itself (a line, a disk, another machine). WORK needs one of the
-processors. LOOP needs the event loop, which there is one of, and a processor while it has it. Whoever waits
-is served in the order of arrival, and whoever is served is not interrupted: what is queued for are pieces of
-a millisecond. Times are whole nanoseconds, so that this file gives the same numbers compiled or not.
+A job is a sequence of steps. WAIT passes by itself (a line, another machine). WORK needs one of the
+processors. LOOP needs the event loop, which there is one of, and a processor while it has it; ENDS one of the
+endpoints' threads likewise. SYNC is over when the disk has written the group that it belongs to: at once
+where none was written for a while, else together with all that gather until then. Whoever waits for a thread
+or a processor is served in the order of arrival, and whoever is served is not interrupted: what is queued for
+are pieces of a millisecond. Times are whole nanoseconds, so that this file gives the same numbers compiled
+or not.
 
 Cython compiles this very file (`hatch_build.py`, with the types of `kernel.pxd`).
 """
@@ -17,13 +20,19 @@ from numpy.typing import NDArray
 COMPILED: Final = not __file__.endswith(".py")
 """Whether this is the compiled one."""
 _PROCESSOR: Final = 1
-_LOOP: Final = 2
+_DISK: Final = 2
+_THREAD: Final = 2
+"""Above so many bits stands which threads it needs one of; 0 is none."""
 WAIT: Final = 0
 """A step's kind: it passes by itself."""
 WORK: Final = _PROCESSOR
 """It needs a processor."""
-LOOP: Final = _PROCESSOR | _LOOP
+LOOP: Final = _PROCESSOR | 1 << _THREAD
 """It needs the event loop and a processor."""
+ENDS: Final = _PROCESSOR | 2 << _THREAD
+"""It needs one of the endpoints' threads and a processor."""
+SYNC: Final = _DISK
+"""It waits for its group to be written, and then for as long as it takes itself."""
 _NOBODY: Final = -1
 
 
@@ -31,7 +40,8 @@ class Node:
     """Plays jobs through one node.
 
     `arrivals`: when each job begins, never falling. `first`: where its steps begin among all steps; one more
-    says where the last job's end. `kinds`, `takes`: of each step. `ends`: when each was over (a buffer).
+    says where the last job's end. `kinds`, `takes`: of each step. `gather`: from one group's writing to the
+    next one's, at the least. `endpoints`: their threads. `ends`: when each step was over (a buffer).
     """
 
     def __init__(
@@ -41,6 +51,8 @@ class Node:
         first: NDArray[np.int64],
         kinds: NDArray[np.int64],
         takes: NDArray[np.int64],
+        gather: int = 0,
+        endpoints: int = 1,
     ) -> None:
         """Raises ValueError where the numbers do not fit one another: nothing below looks at bounds."""
         whole = len(first) == len(arrivals) + 1 and first[0] == 0 and first[-1] == len(takes) == len(kinds)
@@ -55,11 +67,14 @@ class Node:
         self.takes = takes
         self.ends = np.zeros(len(takes), np.int64)
         self.busy = 0
-        self.loop_is_free = True
-        # Both queues are lists through `behind`: a job is in one of them at the most.
+        self.gather = gather
+        # When the newest group is written, or was.
+        self.written = -gather
+        # All queues are lists through `behind`: a job is in one of them at the most.
         self.behind = np.full(self.jobs, _NOBODY, np.int64)
         self.work_first = self.work_last = _NOBODY
-        self.loop_first = self.loop_last = _NOBODY
+        self.idle = np.array([0, 1, endpoints])
+        self.thread_first, self.thread_last = (np.full(3, _NOBODY) for _ in range(2))
         # A heap of jobs by the moment at which their step ends, the lower number first among equals.
         self.heap_size = 0
         self.heap_at = np.zeros(self.jobs, np.int64)
@@ -86,23 +101,31 @@ class Node:
         if step == self.last[job]:
             return
         kind = self.kinds[step]
-        if not kind & _PROCESSOR:
+        if kind & _DISK:
+            self._push(job, self._writes(now) + self.takes[step])
+        elif not kind & _PROCESSOR:
             self._push(job, now + self.takes[step])
-        elif kind & _LOOP:
-            self._want_loop(job, now)
+        elif kind >> _THREAD:
+            self._want_thread(job, kind >> _THREAD, now)
         else:
             self._want_processor(job, now)
 
-    def _want_loop(self, job: int, now: int) -> None:
-        if self.loop_is_free:
-            self.loop_is_free = False
+    def _writes(self, now: int) -> Any:
+        """When the group is written that whoever comes now belongs to."""
+        if now > self.written:
+            self.written = max(now, self.written + self.gather)
+        return self.written
+
+    def _want_thread(self, job: int, thread: int, now: int) -> None:
+        if self.idle[thread] > 0:
+            self.idle[thread] -= 1
             self._want_processor(job, now)
             return
-        if self.loop_first == _NOBODY:
-            self.loop_first = job
+        if self.thread_first[thread] == _NOBODY:
+            self.thread_first[thread] = job
         else:
-            self.behind[self.loop_last] = job
-        self.loop_last = job
+            self.behind[self.thread_last[thread]] = job
+        self.thread_last[thread] = job
 
     def _want_processor(self, job: int, now: int) -> None:
         if self.free > 0:
@@ -128,8 +151,8 @@ class Node:
         kind = self.kinds[step]
         if kind & _PROCESSOR:
             self._free_processor(now)
-        if kind & _LOOP:
-            self._free_loop(now)
+        if kind >> _THREAD:
+            self._free_thread(kind >> _THREAD, now)
         self._begin(job, now)
 
     def _free_processor(self, now: int) -> None:
@@ -141,12 +164,12 @@ class Node:
         self.behind[job] = _NOBODY
         self._serve(job, now)
 
-    def _free_loop(self, now: int) -> None:
-        job = self.loop_first
+    def _free_thread(self, thread: int, now: int) -> None:
+        job = self.thread_first[thread]
         if job == _NOBODY:
-            self.loop_is_free = True
+            self.idle[thread] += 1
             return
-        self.loop_first = self.behind[job]
+        self.thread_first[thread] = self.behind[job]
         self.behind[job] = _NOBODY
         self._want_processor(job, now)
 

@@ -7,19 +7,24 @@ from typing import Final
 import numpy as np
 from numpy.typing import NDArray
 
-from telerelay_loadtest.forecast.costs import Costs
+from telerelay_loadtest.forecast.costs import GATHER_S, Costs
 from telerelay_loadtest.forecast.courses import LENGTH_NS, Course, Times
 from telerelay_loadtest.forecast.crowd import Crowd
-from telerelay_loadtest.forecast.kernel import LOOP, WAIT, WORK, Node
+from telerelay_loadtest.forecast.kernel import ENDS, LOOP, SYNC, WAIT, WORK, Node
+from telerelay_loadtest.play.generating import usual_threads
 from telerelay_loadtest.play.histogram import Rows
 
 S_NS: Final = 1_000_000_000
 _MS_NS: Final = 1_000_000
 _US_NS: Final = 1_000
+_TICK_NS: Final = 1_000_000
+"""The generator's timers: what is due within one of them is sent at its end, all at once."""
 _UPKEEP_NS: Final = 100_000
 """What is done whoever is there comes in pieces of so long: signs of life, clocks, being looked at."""
 _ROUTES: Final = "accept"
 """The stage of a set-up in which the event loop decides."""
+_RECORD: Final = (SYNC, 0)
+"""The audit's: nobody is joined before it is written. How long a disk takes is in what set-ups took."""
 
 
 @dataclass(frozen=True)
@@ -80,17 +85,19 @@ def play(
     chance = np.random.default_rng([seed, part.begin])
     set_ups, behind = _set_ups(crowd.begins[part.holds(crowd.begins)], costs, chance)
     asks, others = _messages(crowd, part, costs, courses, seed, chance)
-    ends = Jobs.alike(crowd.ends[part.holds(crowd.ends)], *work(costs, "end"))
+    ends = Jobs.alike(crowd.ends[part.holds(crowd.ends)], *work(costs, "end"), _RECORD)
     upkeep = _upkeep(agents, part, costs, chance)
     over, busy_ns = _run([set_ups, asks, behind, others, ends, *upkeep, *besides], costs.processors)
     return Played(over[0] - set_ups.at, over[1] - asks.at, busy_ns)
 
 
-def work(costs: Costs, kind: str) -> tuple[tuple[int, int], tuple[int, int]]:
-    """The steps of something of this kind: work beside the event loop, and on it."""
-    whole, loop, ends = (getattr(prices, kind) for prices in (costs.node, costs.loop, costs.ends))
-    beside = max(0.0, whole - loop) + (ends if costs.shared else 0.0)
-    return (WORK, round(beside * S_NS)), (LOOP, round(loop * S_NS))
+def work(costs: Costs, kind: str) -> list[tuple[int, int]]:
+    """The steps of something of this kind: as many turns as a set-up has stages, then the event loop's.
+
+    Endpoints' work only where they take turns at the same processors.
+    """
+    beside, loop = _shares(costs, kind)
+    return [*_turns(beside, len(costs.stages)), (LOOP, loop)]
 
 
 def quantile_ms(times: Times, share: float) -> float:
@@ -102,18 +109,32 @@ def quantile_ms(times: Times, share: float) -> float:
 
 
 def _set_ups(begins: Times, costs: Costs, chance: np.random.Generator) -> tuple[Jobs, Jobs]:
-    """What people wait for, stage by stage; what is done meanwhile, such as the agent's next connection."""
-    (_, beside), (_, loop) = work(costs, "set_up")
+    """What people wait for, stage by stage; what is done behind it, as the agent's next connection."""
+    (node, ends), loop = _shares(costs, "set_up")
     fastest = sum(costs.stages.values()) * S_NS
-    waited_for = min(float(beside), max(0.0, fastest - loop))
+    # Of the work beside the event loop, what the fastest waited for.
+    share = min(1.0, max(0.0, fastest - loop) / max(1.0, node + ends))
     steps: list[tuple[int, int]] = []
     for name, stage_s in costs.stages.items():
         if name == _ROUTES:
-            steps.append((LOOP, loop))
-        steps.append((WORK, round(waited_for * stage_s * S_NS / fastest)))
+            steps += (LOOP, loop), _RECORD
+        part = share * stage_s * S_NS / fastest
+        steps += _turns((part * node, part * ends), 1)
     took = _drawn(costs.set_up, chance, len(begins))
-    meanwhile = Jobs.alike(begins + took // 2, (WORK, beside - round(waited_for)))
-    return Jobs.alike(begins, *steps).waiting(took), meanwhile
+    rest = _turns(((1 - share) * node, (1 - share) * ends), len(costs.stages))
+    return Jobs.alike(begins, *steps).waiting(took), Jobs.alike(begins + took, *rest)
+
+
+def _shares(costs: Costs, kind: str) -> tuple[tuple[float, float], int]:
+    """What one of this kind takes: of the node beside its event loop, of endpoints; of the event loop."""
+    whole, loop, ends = (getattr(prices, kind) for prices in (costs.node, costs.loop, costs.ends))
+    return (max(0.0, whole - loop) * S_NS, ends * S_NS if costs.shared else 0.0), round(loop * S_NS)
+
+
+def _turns(beside: tuple[float, float], count: int) -> list[tuple[int, int]]:
+    """So many turns of the node and of the endpoints. Each is served whole; others come between them."""
+    node, ends = (round(time / count) for time in beside)
+    return count * ([(ENDS, ends), (WORK, node)] if ends else [(WORK, node)])
 
 
 def _messages(
@@ -128,6 +149,9 @@ def _messages(
         first, last = np.maximum(begins, part.begin), np.minimum(ends, part.end)
         within, is_ask, whose = course.between((phases[which] + first - begins) % LENGTH_NS, last - first)
         at = first[whose] + within
+        if costs.shared:
+            # Many people's own computers have no timer in common.
+            at = -(-at // _TICK_NS) * _TICK_NS
         asks.append(at[is_ask])
         others.append(at[~is_ask])
     asked = np.concatenate(asks)
@@ -142,16 +166,16 @@ def _way(costs: Costs) -> list[tuple[int, int]]:
     node, ends = (round(prices.session / costs.message_rate * S_NS) for prices in (costs.node, costs.ends))
     if not costs.shared:
         return [(WORK, node)]
-    return [(WORK, ends // 2), (WORK, node), (WORK, ends // 2)]
+    return [(ENDS, ends // 2), (WORK, node), (ENDS, ends // 2)]
 
 
 def _upkeep(agents: int, part: Part, costs: Costs, chance: np.random.Generator) -> Iterator[Jobs]:
     """What is to be done whoever is there, and for agents that wait."""
-    base, agent = work(costs, "base"), work(costs, "agent")
-    for (kind, each_second), (_, each_agent) in zip(base, agent, strict=True):
-        whole = (each_second + agents * each_agent) * (part.end - part.begin) // S_NS
-        at = chance.integers(part.begin, part.end, size=whole // _UPKEEP_NS)
-        yield Jobs.alike(at, (kind, _UPKEEP_NS))
+    base, agent = (_shares(costs, kind) for kind in ("base", "agent"))
+    each_second = np.array([*base[0], base[1]]) + agents * np.array([*agent[0], agent[1]])
+    for kind, time in zip((WORK, ENDS, LOOP), each_second, strict=True):
+        pieces = int(time * (part.end - part.begin) / S_NS / _UPKEEP_NS)
+        yield Jobs.alike(chance.integers(part.begin, part.end, size=pieces), (kind, _UPKEEP_NS))
 
 
 def _run(groups: Sequence[Jobs], processors: int) -> tuple[list[Times], int]:
@@ -171,7 +195,7 @@ def _run(groups: Sequence[Jobs], processors: int) -> tuple[list[Times], int]:
         kinds[places] = group.kinds
         takes[places] = group.takes
         last.append(places[:, -1])
-    node = Node(processors, at[order], first, kinds, takes)
+    node = Node(processors, at[order], first, kinds, takes, round(GATHER_S * S_NS), usual_threads(processors))
     busy = node.run()
     ends = np.asarray(node.ends)
     return [ends[place] for place in last], busy

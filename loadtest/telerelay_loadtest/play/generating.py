@@ -19,6 +19,11 @@ SESSION: Final = "session"
 _AGENTS, _CLIENTS = "127.6.0.0/16", "127.7.0.0/16"
 
 
+def usual_threads(processors: int) -> int:
+    """A generator's where nobody asks for another number: nodes may want the other half."""
+    return max(1, processors // 2)
+
+
 class Event(Protocol):
     """A stage of a visit is over. Moments are nanoseconds of `time.monotonic_ns()`."""
 
