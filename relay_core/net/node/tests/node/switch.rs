@@ -163,8 +163,9 @@ async fn whose_leg_was_reset_is_counted() {
             (at_client, at_agent, "paths_ended.reset.client")
         };
         resets.socket.set_zero_linger().unwrap();
-        drop((resets, stays));
+        drop(resets);
         world.until(name, 1).await;
+        drop(stays);
     }
 }
 
