@@ -19,26 +19,17 @@ NODE_LEGEND: Final = "{{instance}}"
 
 def slowest_set_up(says: str, traffic: str, *, nothing: str) -> PanelBuilder:
     """What 99 of 100 set-ups did not exceed, now. `traffic` selects labels, here and below."""
-    return number(
-        "Set-up, slowest of 100",
-        says,
-        quantile(0.99, "set_up_seconds", labels=traffic),
-        "s",
-        Marks(SET_UP_S / 2, SET_UP_S),
-        nothing=nothing,
-    )
+    return _slowest("Set-up", "set_up_seconds", SET_UP_S, says, traffic, nothing)
 
 
 def slowest_wait(says: str, traffic: str, *, nothing: str) -> PanelBuilder:
     """What 99 of 100 messages did not exceed, now."""
-    return number(
-        "Message wait, slowest of 100",
-        says,
-        quantile(0.99, "message_wait_seconds", labels=traffic),
-        "s",
-        Marks(WAIT_S / 2, WAIT_S),
-        nothing=nothing,
-    )
+    return _slowest("Message wait", "message_wait_seconds", WAIT_S, says, traffic, nothing)
+
+
+def _slowest(what: str, name: str, limit_s: float, says: str, traffic: str, nothing: str) -> PanelBuilder:
+    value = quantile(0.99, name, labels=traffic)
+    return number(f"{what}, slowest of 100", says, value, "s", Marks(limit_s / 2, limit_s), nothing=nothing)
 
 
 def set_up(says: str, traffic: str = "", *, title: str = "Set-up") -> PanelBuilder:
